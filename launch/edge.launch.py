@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the camera side: image in, compressed features out."""
+
+from launch import LaunchDescription
+
+from mtl_split_edge.parameters import EDGE_PARAMETERS
+from mtl_split_ros.launching import describe_node
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the edge node and its arguments."""
+    names = ('bundle', 'rate', 'codec', 'image_transport')
+    return describe_node('edge', EDGE_PARAMETERS, names)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server side of a frame: check, decode, tail network, results."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_split_core.backend import Network
+from mtl_split_core.bundle import Bundle
+from mtl_split_core.codecs import PICTURE_FORMATS, CodecId, make_codecs
+from mtl_split_core.encode import Encoder, check_network
+from mtl_split_core.errors import PacketError, RefusalReason
+from mtl_split_core.geometry import Letterbox
+from mtl_split_core.packet import FeaturePacket, check_packet
+from mtl_split_core.pictures import PICTURE_QUALITY, decode_picture, encode_picture
+from mtl_split_core.postprocess import output_names, postprocess
+from mtl_split_core.results import FrameResults
+from mtl_split_core.timing import StageClock
+
+
+class TailStage:
+    """Turns packets into results. Not for several threads at once.
+
+    Args:
+        bundle: Bundle in use.
+        network: Its tail, loaded.
+        encoder: Its encoder, loaded; needed for packets that carry a picture.
+        score_threshold: Smallest score of a box, 0 to 1; the bundle's when None. May be set live.
+        now: Monotonic clock, nanoseconds.
+
+    Raises:
+        BundleError: A network is not what the bundle says.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        network: Network,
+        *,
+        encoder: Network | None = None,
+        score_threshold: float | None = None,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        check_network(network, 'tail', {'z_b': (1, *bundle.feature_shape)}, output_names(bundle))
+        self.score_threshold = score_threshold
+        self._bundle = bundle
+        self._network = network
+        self._encoder = Encoder(bundle, encoder) if encoder else None
+        self._codecs = make_codecs(bundle)
+        self._now = now
+
+    def warm_up(self) -> None:
+        """Run everything once, so that the first frame takes no longer than the others."""
+        size, shape = self._bundle.input, self._bundle.feature_shape
+        z = np.zeros(shape, np.float32)
+        codec = self._codecs[CodecId.ENTROPY]
+        for rate in range(len(self._bundle.rates)):
+            codec.decode(codec.encode(z, rate), rate, shape)
+        if self._encoder:
+            black = np.zeros((size.height, size.width, 3), np.uint8)
+            for kind in PICTURE_FORMATS.values():
+                payload = encode_picture(black, kind, PICTURE_QUALITY[0])
+                self._encoder.normalise(decode_picture(payload, kind, size.width, size.height))
+            self._encoder.run()
+        letterbox = Letterbox.fit(size.width, size.height, size.width, size.height)
+        self.run_features(z, letterbox)
+
+    def run(self, packet: FeaturePacket) -> FrameResults:
+        """Answer a packet.
+
+        Args:
+            packet: Packet from the wire, not yet checked.
+
+        Returns:
+            Results in source pixels; times: decode, tail, postprocess, and encode for a picture.
+
+        Raises:
+            PacketError: The packet is refused; the text names field, value and what is expected.
+        """
+        clock = StageClock(self._now)
+        with clock.stage('decode'):
+            check_packet(packet, self._bundle)
+            codec = CodecId(packet.codec)
+            if codec in PICTURE_FORMATS:
+                encoder = self._picture_encoder(codec)
+                size = self._bundle.input
+                kind = PICTURE_FORMATS[codec]
+                encoder.normalise(decode_picture(packet.payload, kind, size.width, size.height))
+            else:
+                z = self._codecs[codec].decode(
+                    packet.payload, packet.rate, self._bundle.feature_shape
+                )
+        if codec in PICTURE_FORMATS:
+            with clock.stage('encode'):
+                z = encoder.run()
+        return self._answer(z, packet.letterbox, clock)
+
+    def run_features(self, z: NDArray[np.float32], letterbox: Letterbox) -> FrameResults:
+        """Answer features that never were a packet.
+
+        Args:
+            z: Z_b, float32 [C, h, w].
+            letterbox: Where the source image lies in the network input.
+
+        Returns:
+            Results in source pixels; times: tail, postprocess.
+        """
+        return self._answer(z, letterbox, StageClock(self._now))
+
+    def _answer(
+        self, z: NDArray[np.float32], letterbox: Letterbox, clock: StageClock
+    ) -> FrameResults:
+        with clock.stage('tail'):
+            outputs = self._network.run({'z_b': z[np.newaxis]})
+        with clock.stage('postprocess'):
+            results = postprocess(outputs, letterbox, self._bundle, self.score_threshold)
+        return replace(results, times=clock.times)
+
+    def _picture_encoder(self, codec: CodecId) -> Encoder:
+        if self._encoder is None:
+            msg = (
+                f'codec is {codec.value} ({codec.name.lower()}), a picture, and this end runs the '
+                'tail alone: load the encoder here too or send features'
+            )
+            raise PacketError(RefusalReason.CODEC, msg)
+        return self._encoder

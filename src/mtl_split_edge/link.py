@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the edge knows of the link and of the server behind it, from the link reports."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from mtl_split_edge.pipeline import SentTimes
+from mtl_split_ros.status import Level, Status
+from mtl_split_ros.windows import StageWindows
+
+REPORT_AGE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A LinkReport's content.
+
+    Args:
+        fingerprint: Of the server's bundle.
+        session: Of the server process.
+        interval: Seconds covered.
+        received: Frames that arrived.
+        lost: Frames missing by their numbers.
+        refused: Frames that could not be used.
+        answered: Frames with results.
+        goodput: Payload bytes per second.
+        last_sequence: Number of the latest frame that arrived.
+        hold_s: Seconds from its arrival to the report.
+        service_s: Median seconds from decoding to publishing.
+        busy_fraction: Share of the interval that the server worked, 0 to 1.
+        refusal: Why the latest refused frame was refused, or ''.
+    """
+
+    fingerprint: int
+    session: int
+    interval: float
+    received: int
+    lost: int
+    refused: int
+    answered: int
+    goodput: float
+    last_sequence: int
+    hold_s: float
+    service_s: float
+    busy_fraction: float
+    refusal: str
+
+
+class LinkState:
+    """The newest report, how old it is, and the round trips; used by worker and executor."""
+
+    def __init__(self, fingerprint: int) -> None:
+        """Judge reports against this edge's bundle `fingerprint`."""
+        self._fingerprint = fingerprint
+        self._sent = SentTimes()
+        self._round_trips = StageWindows()
+        self._report: Report | None = None
+        self._at = 0.0
+        self._lost = self._refused = 0
+        self._lock = threading.Lock()
+
+    def sent(self, sequence: int, now: float | None = None) -> None:
+        """Packet `sequence` goes out now."""
+        with self._lock:
+            self._sent.sent(sequence, now)
+
+    def reported(self, report: Report, now: float | None = None) -> None:
+        """A report arrived."""
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            self._report, self._at = report, now
+            self._lost += report.lost
+            self._refused += report.refused
+            trip = self._sent.round_trip_s(report.last_sequence, report.hold_s, now)
+        if report.received and report.fingerprint == self._fingerprint and trip is not None:
+            self._round_trips.add({'round trip': trip * 1e3})
+
+    def fill(self, status: Status, subscribers: int, now: float | None = None) -> None:
+        """Diagnostics of the link.
+
+        Args:
+            status: To fill.
+            subscribers: Subscriptions of `features`.
+            now: Monotonic seconds, for tests.
+        """
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            report, age = self._report, now - self._at
+        status.add('subscribers', subscribers)
+        if report is None:
+            nobody = '' if subscribers else ', nobody subscribes features'
+            status.summary(Level.WARN, f'no server has reported yet{nobody}')
+            return
+        self._judge(status, report, age)
+        status.add('report age s', age)
+        status.add('server fingerprint', f'{report.fingerprint:016x}')
+        status.add('server session', f'{report.session:016x}')
+        status.add('received', report.received)
+        status.add('lost', report.lost)
+        status.add('lost total', self._lost)
+        status.add('refused', report.refused)
+        status.add('refused total', self._refused)
+        status.add('answered', report.answered)
+        status.add('goodput byte/s', report.goodput)
+        status.add('service ms', report.service_s * 1e3)
+        status.add('server busy', report.busy_fraction)
+        status.add('refusal', report.refusal)
+        status.values += self._round_trips.values()
+
+    def _judge(self, status: Status, report: Report, age: float) -> None:
+        if age > REPORT_AGE_S:
+            status.summary(Level.WARN, f'no report from the server for {age:.0f} s')
+        elif report.fingerprint != self._fingerprint:
+            status.summary(
+                Level.ERROR,
+                f'the server runs the bundle {report.fingerprint:016x}, this edge '
+                f'{self._fingerprint:016x}: give both the same bundle',
+            )
+        elif report.refusal:
+            status.summary(Level.ERROR, f'the server refuses: {report.refusal}')
+        else:
+            status.summary(
+                Level.OK,
+                f'{report.answered / report.interval:.1f} Hz answered, {report.lost} lost',
+            )

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `image` subscription of both nodes: raw or compressed, under image_transport's names."""
+
+from collections.abc import Callable
+
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+
+from mtl_split_ros.qos import image_profile, make_subscription
+from mtl_split_ros.status import Status
+from mtl_split_ros.topic_watch import TopicWatch
+
+
+class ImageTopic:
+    """Subscribes `image` on demand and watches it."""
+
+    def __init__(
+        self, node: Node, transport: str, callback: Callable[[Image | CompressedImage], None]
+    ) -> None:
+        """Resolve the names.
+
+        Args:
+            node: Whose subscription it will be.
+            transport: 'raw' or 'compressed'.
+            callback: Called with every image.
+        """
+        self._node = node
+        self._callback = callback
+        self._compressed = transport == 'compressed'
+        # as image_transport does: remap the base topic, then append the transport
+        raw_name = node.resolve_topic_name('image')
+        names = (raw_name, f'{raw_name}/compressed')
+        self.name = names[self._compressed]
+        self._other_name = names[not self._compressed]
+        self._other_transport = 'raw' if self._compressed else 'compressed'
+        kind = 'sensor_msgs/msg/CompressedImage' if self._compressed else 'sensor_msgs/msg/Image'
+        self._profile = image_profile()
+        self._watch = TopicWatch(node, self.name, kind, self._profile, self._elsewhere)
+        self._subscription: Subscription | None = None
+
+    def subscribe(self) -> None:
+        """Subscribe, if that is not done yet."""
+        if self._subscription is None:
+            self._watch.restart()
+            self._subscription = make_subscription(
+                self._node,
+                CompressedImage if self._compressed else Image,
+                self.name,
+                self._heard,
+                self._profile,
+                self._watch.events(),
+            )
+
+    def unsubscribe(self) -> None:
+        """Let the topic go: nothing crosses the network for it any more."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the topic is subscribed now."""
+        return self._subscription is not None
+
+    def fill(self, status: Status) -> None:
+        """Add rate or silence to a diagnostic status."""
+        self._watch.fill(status)
+
+    def _heard(self, message: Image | CompressedImage) -> None:
+        self._watch.heard(len(message.data))
+        self._callback(message)
+
+    def _elsewhere(self) -> str:
+        count = self._node.count_publishers(self._other_name)
+        if not count:
+            return ''
+        return f'{self._other_name} has {count}: set image_transport to {self._other_transport}'

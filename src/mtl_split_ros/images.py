@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place where ROS images become arrays and arrays become ROS images."""
+
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from mtl_split_core.errors import ImageError
+from mtl_split_core.geometry import MAX_SIDE
+
+RGBImage = NDArray[np.uint8]
+
+CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
+JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
+PNG_START, PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """A checked image without padding, in the attributes that both conversion libraries read."""
+
+    height: int
+    width: int
+    encoding: str
+    step: int
+    data: NDArray[np.uint8]
+    is_bigendian: int = 0
+
+
+def _load_conversion() -> Any:
+    """Take cv_bridge where it works, else rosbags-image.
+
+    The cv_bridge of Humble and Jazzy is built for NumPy 1 and crashes with NumPy 2.
+    """
+    if np.lib.NumpyVersion(np.__version__) < '2.0.0':
+        try:
+            from cv_bridge import CvBridge  # noqa: PLC0415  only where the underlay has it
+        except ImportError:
+            pass
+        else:
+            bridge = CvBridge()
+            return lambda pixels: bridge.imgmsg_to_cv2(pixels, 'rgb8')
+    try:
+        from rosbags.image import message_to_cvimage  # noqa: PLC0415  only without cv_bridge
+    except ImportError as error:
+        msg = (
+            'neither cv_bridge (for NumPy 1) nor rosbags-image is installed: '
+            'pip install rosbags-image, or apt install ros-$ROS_DISTRO-cv-bridge'
+        )
+        raise ImageError(msg) from error
+    return lambda pixels: message_to_cvimage(pixels, 'rgb8')
+
+
+_to_rgb8 = _load_conversion()
+
+
+def to_rgb(message: Image | CompressedImage, untyped_encoding: str = '') -> RGBImage:
+    """Convert a ROS image to RGB.
+
+    Args:
+        message: rgb8, bgr8, rgba8, bgra8 or mono8 in any step, or JPEG or PNG.
+        untyped_encoding: What '8UC3' is to be taken for, 'rgb8' or 'bgr8'; '' refuses it.
+
+    Returns:
+        uint8 HxWx3; a view of the message where it is rgb8 without padding.
+
+    Raises:
+        ImageError: Names the field, its value and the remedy.
+    """
+    if isinstance(message, CompressedImage):
+        return _decompress(message)
+    return _from_raw(message, untyped_encoding)
+
+
+def to_image_msg(image: NDArray[np.uint8], encoding: str, header: Header) -> Image:
+    """Make a ROS image.
+
+    Args:
+        image: uint8 HxW (mono8) or HxWx3 (rgb8).
+        encoding: 'mono8' or 'rgb8'.
+        header: Goes out as it is.
+    """
+    height, width = image.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=encoding)
+    message.step = width * CHANNELS[encoding]
+    message.data = _bytes_of(image)
+    return message
+
+
+def _bytes_of(image: NDArray[np.uint8]) -> 'array[int]':
+    # array.array is the one type that rclpy takes without looking at every byte
+    data = array('B')
+    data.frombytes(np.ascontiguousarray(image).data.cast('B'))
+    return data
+
+
+def _from_raw(message: Image, untyped_encoding: str) -> RGBImage:
+    height, width = message.height, message.width
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        msg = f'image is {width}x{height} pixels; each side has to be 1 to {MAX_SIDE}'
+        raise ImageError(msg)
+    encoding = _checked_encoding(message.encoding, untyped_encoding)
+    channels = CHANNELS[encoding]
+    if message.step < width * channels:
+        msg = (
+            f'image step is {message.step} bytes, {width} pixels of {encoding} take '
+            f'{width * channels}: the publisher has to set step to at least that'
+        )
+        raise ImageError(msg)
+    if len(message.data) < message.step * height:
+        msg = (
+            f'image data has {len(message.data)} bytes, step {message.step} x height {height} '
+            f'asks for {message.step * height}: the publisher sends it cut short'
+        )
+        raise ImageError(msg)
+    rows = np.ndarray(
+        (height, width * channels), np.uint8, buffer=message.data, strides=(message.step, 1)
+    )
+    tight = np.ascontiguousarray(rows)
+    rgb: RGBImage = _to_rgb8(_Pixels(height, width, encoding, width * channels, tight))
+    return rgb
+
+
+def _checked_encoding(encoding: str, untyped_encoding: str) -> str:
+    if encoding in CHANNELS:
+        return encoding
+    if encoding == '8UC3':
+        if untyped_encoding:
+            return untyped_encoding
+        remedy = (
+            "it leaves the order of the channels open; set untyped_encoding to 'rgb8' or 'bgr8'"
+        )
+    elif encoding.startswith('bayer_'):
+        remedy = 'it is a raw sensor pattern; run image_proc and use its image_color topic'
+    elif 'yuv' in encoding or encoding in {'uyvy', 'yuyv', 'nv12', 'nv21', 'nv24'}:
+        remedy = 'it is YUV; let the camera driver or image_proc convert it to rgb8'
+    else:
+        remedy = f'use one of {", ".join(CHANNELS)}; image_proc converts others'
+    msg = f'image encoding {encoding!r} is not supported: {remedy}'
+    raise ImageError(msg)
+
+
+def _decompress(message: CompressedImage) -> RGBImage:
+    # OpenCV itself: both libraries only call it here, and fail on grey pictures
+    data = np.frombuffer(message.data, np.uint8)
+    kind = f'compressed image (format {message.format!r}, {data.size} bytes)'
+    head = data[: len(PNG_START)].tobytes()
+    if head.startswith(JPEG_START):
+        end = JPEG_END
+    elif head == PNG_START:
+        end = PNG_END
+    else:
+        msg = f'{kind} is neither JPEG nor PNG; set the publisher to one of them'
+        raise ImageError(msg)
+    # OpenCV fills what a truncated picture lacks with grey and does not say so; some cameras pad
+    # their pictures with zeros
+    if data[-len(end) :].tobytes() != end and not data.tobytes().rstrip(b'\0').endswith(end):
+        msg = f'{kind} has no end marker: it was cut on its way; send it whole'
+        raise ImageError(msg)
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        msg = f'{kind} cannot be decoded: {error.err}; check what the publisher sends'
+        raise ImageError(msg) from error
+    if bgr is None:
+        msg = f'{kind} cannot be decoded; check what the publisher sends'
+        raise ImageError(msg)
+    if max(bgr.shape[:2]) > MAX_SIDE:
+        msg = f'{kind} is {bgr.shape[1]}x{bgr.shape[0]}; each side may be at most {MAX_SIDE}'
+        raise ImageError(msg)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

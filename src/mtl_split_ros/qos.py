@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named QoS profiles of the graph, and endpoints that take `qos_overrides` parameters."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import (
+    QoSDurabilityPolicy,
+    QoSHistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    QoSReliabilityPolicy,
+)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+
+from mtl_split_core.errors import MtlSplitError
+
+
+def _profile(*, depth: int, reliable: bool, latched: bool = False) -> QoSProfile:
+    # a fresh object each time: rclpy writes the overrides into the profile that it is given
+    return QoSProfile(
+        history=QoSHistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=(
+            QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT
+        ),
+        durability=(
+            QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE
+        ),
+    )
+
+
+def image_profile() -> QoSProfile:
+    """Image subscription: best effort matches reliable publishers too, depth 1 is the newest."""
+    return _profile(depth=1, reliable=False)
+
+
+def features_profile(reliability: str) -> QoSProfile:
+    """Feature stream, 'reliable' or 'best_effort', depth 1: a queue is stale frames in bursts."""
+    return _profile(depth=1, reliable=reliability == 'reliable')
+
+
+def results_profile() -> QoSProfile:
+    """Perception results."""
+    return _profile(depth=5, reliable=True)
+
+
+def report_profile() -> QoSProfile:
+    """Link reports: only the newest counts."""
+    return _profile(depth=1, reliable=True)
+
+
+def latched_profile() -> QoSProfile:
+    """Contract and label info: a late joiner gets the last one."""
+    return _profile(depth=1, reliable=True, latched=True)
+
+
+def make_publisher(node: Node, message: type, topic: str, profile: QoSProfile) -> Publisher:
+    """Create a publisher whose QoS can be changed by parameters `qos_overrides.TOPIC...`.
+
+    Raises:
+        MtlSplitError: If an override has an unknown value.
+    """
+    try:
+        return node.create_publisher(message, topic, profile, qos_overriding_options=_overrides())
+    except RuntimeError as error:
+        raise _clear(topic, error) from error
+
+
+def make_subscription(
+    node: Node,
+    message: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    profile: QoSProfile,
+    events: SubscriptionEventCallbacks | None = None,
+) -> Subscription:
+    """Create a subscription whose QoS can be changed by parameters `qos_overrides.TOPIC...`.
+
+    Raises:
+        MtlSplitError: If an override has an unknown value.
+    """
+    try:
+        return node.create_subscription(
+            message,
+            topic,
+            callback,
+            profile,
+            event_callbacks=events,
+            qos_overriding_options=_overrides(),
+        )
+    except RuntimeError as error:
+        raise _clear(topic, error) from error
+
+
+def _overrides() -> QoSOverridingOptions:
+    return QoSOverridingOptions(
+        (
+            QoSPolicyKind.HISTORY,
+            QoSPolicyKind.DEPTH,
+            QoSPolicyKind.RELIABILITY,
+            QoSPolicyKind.DURABILITY,
+        )
+    )
+
+
+def _clear(topic: str, error: RuntimeError) -> MtlSplitError:
+    return MtlSplitError(f'topic {topic!r}: {error}; correct its qos_overrides parameters')

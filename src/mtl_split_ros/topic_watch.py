@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says why nothing arrives on a topic: no publisher, another type, a QoS that does not match."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+
+from mtl_split_ros.status import Level, Status
+from mtl_split_ros.windows import RateMeter
+
+SILENT_AFTER_S = 3.0
+REMIND_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Publishers:
+    """Who publishes on a topic.
+
+    Args:
+        total: All publishers.
+        incompatible: One reason per publisher whose QoS does not match the subscription.
+        other_types: Type name of each publisher of another type.
+        elsewhere: Where the same data is published in another form, '' if nowhere.
+    """
+
+    total: int = 0
+    incompatible: tuple[str, ...] = ()
+    other_types: tuple[str, ...] = ()
+    elsewhere: str = ''
+
+
+def describe_silence(topic: str, kind: str, since: str, publishers: Publishers) -> str:
+    """One line that names topic, publishers, incompatible ones, since when, and the remedy."""
+    line = (
+        f'no message on {topic} ({kind}) since {since}, publishers: {publishers.total}, '
+        f'with incompatible QoS: {len(publishers.incompatible)}'
+    )
+    if publishers.other_types:
+        line += f', of another type: {len(publishers.other_types)} ({publishers.other_types[0]})'
+    if publishers.incompatible:
+        reason = publishers.incompatible[0].strip().rstrip(';')
+        return f'{line} ({reason}); change it there or by qos_overrides.{topic}.subscription'
+    if publishers.other_types:
+        return f'{line}; set image_transport to match' if 'Image' in kind else line
+    if publishers.total:
+        return f'{line}; they send nothing'
+    if publishers.elsewhere:
+        return f'{line}; but {publishers.elsewhere}'
+    return f'{line}; remap the topic or start its publisher'
+
+
+class TopicWatch:
+    """Watches one subscription: rate, silence, and what the graph knows about the topic."""
+
+    def __init__(
+        self,
+        node: Node,
+        topic: str,
+        kind: str,
+        profile: QoSProfile,
+        elsewhere: Callable[[], str] = lambda: '',
+    ) -> None:
+        """Watch a topic.
+
+        Args:
+            node: Whose subscription it is.
+            topic: Resolved name.
+            kind: Type name, as in 'sensor_msgs/msg/Image'.
+            profile: QoS of the subscription; overrides are written into this very object.
+            elsewhere: Where else to look when there is no publisher; a hint or ''.
+        """
+        self._node = node
+        self._log = node.get_logger()
+        self._topic = topic
+        self._kind = kind
+        self._profile = profile
+        self._elsewhere = elsewhere
+        self.meter = RateMeter()
+        self.restart()
+
+    def restart(self) -> None:
+        """The subscription begins now; a silence before it does not count."""
+        self._last = time.monotonic()
+        self._since = time.strftime('%H:%M:%S')
+        self._reminded = -float('inf')
+
+    def heard(self, size: int) -> None:
+        """A message of `size` payload bytes arrived."""
+        self.meter.add(size)
+        self._last = time.monotonic()
+        self._since = ''
+
+    def events(self) -> SubscriptionEventCallbacks:
+        """Event callbacks that say at once when a publisher with another QoS appears."""
+        return SubscriptionEventCallbacks(incompatible_qos=self._incompatible_appeared)
+
+    def fill(self, status: Status) -> None:
+        """Add rate and silence to a diagnostic status, and log a silence once in a while."""
+        publishers = self._publishers()
+        status.add('topic', self._topic)
+        status.add('publishers', publishers.total)
+        status.add('incompatible publishers', len(publishers.incompatible))
+        status.add('received', self.meter.total)
+        frames, size = self.meter.rates()
+        status.add('rate Hz', frames)
+        status.add('received byte/s', size)
+        now = time.monotonic()
+        silent_s = now - self._last
+        if silent_s < SILENT_AFTER_S:
+            status.merge_summary(Level.OK, f'{frames:.1f} Hz on {self._topic}')
+            self._reminded = -float('inf')
+            return
+        if not self._since:
+            self._since = time.strftime('%H:%M:%S', time.localtime(time.time() - silent_s))
+        since = f'{self._since} ({silent_s:.0f} s)'
+        line = describe_silence(self._topic, self._kind, since, publishers)
+        status.merge_summary(Level.WARN, line)
+        if now - self._reminded > REMIND_EVERY_S:
+            self._reminded = now
+            self._log.warning(line)
+
+    def _publishers(self) -> Publishers:
+        found = self._node.get_publishers_info_by_topic(self._topic)
+        others = [info.topic_type for info in found if info.topic_type != self._kind]
+        same = [info for info in found if info.topic_type == self._kind]
+        checks = [qos_check_compatible(info.qos_profile, self._profile) for info in same]
+        return Publishers(
+            total=len(found),
+            incompatible=_reasons(checks),
+            other_types=tuple(others),
+            elsewhere='' if found else self._elsewhere(),
+        )
+
+    def _incompatible_appeared(self, _event: object) -> None:
+        publishers = self._publishers()
+        reason = publishers.incompatible[0] if publishers.incompatible else 'unknown policy'
+        self._log.warning(
+            f'a publisher on {self._topic} offers an incompatible QoS ({reason.strip()}): '
+            f'nothing will come from it; change it there or by '
+            f'qos_overrides.{self._topic}.subscription'
+        )
+
+
+def _reasons(checks: Sequence[tuple[QoSCompatibility, str]]) -> tuple[str, ...]:
+    return tuple(
+        reason for compatibility, reason in checks if compatibility == QoSCompatibility.ERROR
+    )

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server node's parameters; run as a module, prints the README table (or --yaml the config)."""
+
+from mtl_split_ros.parameters import ParameterSpec, print_generated
+
+SERVER_PARAMETERS = (
+    ParameterSpec(
+        'bundle',
+        'camvid',
+        'Model bundle, the same as the edge has: a directory, or a name that is looked up in '
+        '$MTL_SPLIT_BUNDLES and among the shipped models.',
+    ),
+    ParameterSpec(
+        'score_threshold',
+        -1.0,
+        'Detections below this score are left out; negative takes the threshold of the bundle.',
+        limits=(-1.0, 1.0),
+        live=True,
+    ),
+    ParameterSpec(
+        'class_id',
+        'name',
+        'What `class_id` of detections and classification holds.',
+        choices=('name', 'index'),
+        live=True,
+    ),
+    ParameterSpec('backend', 'onnxruntime', 'Inference backend that runs the tail.'),
+    ParameterSpec('threads', 2, 'Threads of the tail.', limits=(1, 256)),
+    ParameterSpec(
+        'providers',
+        ('',),
+        'Execution providers of the backend, best first; an empty name leaves the choice to it.',
+    ),
+    ParameterSpec(
+        'feature_reliability',
+        'best_effort',
+        'Reliability of the `features` subscription.',
+        choices=('best_effort', 'reliable'),
+    ),
+    ParameterSpec(
+        'image_transport',
+        'raw',
+        'For `overlay`: subscribe `image` as sensor_msgs/Image, or `image/compressed` as '
+        'CompressedImage.',
+        choices=('raw', 'compressed'),
+    ),
+    ParameterSpec(
+        'untyped_encoding',
+        '',
+        'For `overlay`: what an image of encoding 8UC3 is taken for; empty refuses it.',
+        choices=('', 'rgb8', 'bgr8'),
+        live=True,
+    ),
+    ParameterSpec('report_rate', 4.0, 'Link reports per second.', limits=(0.1, 50.0)),
+    ParameterSpec(
+        'diagnostic_updater.period', 1.0, 'Seconds between diagnostics.', limits=(0.1, 60.0)
+    ),
+)
+
+if __name__ == '__main__':
+    print_generated('server', SERVER_PARAMETERS)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server answers, what it refuses and why, and the figures of both."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mtl_split_core.bundle import Bundle
+from mtl_split_ros.complaints import Complaints
+from mtl_split_ros.status import Level, Status
+from mtl_split_ros.windows import RateMeter, SlidingWindow, StageWindows
+from mtl_split_server.link_accounting import LinkAccounting
+
+TROUBLE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What an edge said that it runs."""
+
+    bundle: str
+    version: str
+    fingerprint: int
+    session: int
+
+
+class ServerFigures:
+    """Everything the server counts; written by subscription and worker, read by timers."""
+
+    def __init__(self, bundle: Bundle, log: Callable[[str], object]) -> None:
+        """Count for a server.
+
+        Args:
+            bundle: The server's.
+            log: Takes the throttled lines about refused frames.
+        """
+        self._bundle = bundle
+        self._contract: Contract | None = None
+        self._complaints = Complaints(log)
+        self._answered = RateMeter()
+        self._bytes = SlidingWindow()
+        self._total = StageWindows()
+        self._stages = StageWindows()
+        self._overlays = StageWindows()
+        self._replaced = 0
+        self.link = LinkAccounting()
+
+    def arrived(self, camera: str, fingerprint: int, sequence: int, size: int) -> None:
+        """A frame arrived; the fingerprint decides whether its number is followed."""
+        foreign = fingerprint != self._bundle.fingerprint
+        self._bytes.add(size)
+        self.link.arrived(camera, None if foreign else sequence, size)
+
+    def replaced(self) -> None:
+        """A frame was displaced by a newer one before its turn."""
+        self._replaced += 1
+
+    def contract(self, contract: Contract) -> None:
+        """An edge said what it runs."""
+        self._contract = contract
+
+    def refused(self, reason: str, text: str) -> None:
+        """A frame could not be used.
+
+        Args:
+            reason: Short name for the counter.
+            text: Field, value and what was expected.
+        """
+        if reason == 'fingerprint' and (contract := self._contract):
+            text = f'{text} (the edge announced bundle {contract.bundle} {contract.version})'
+        self._complaints.add(reason, f'frame refused: {text}')
+        self.link.refused(text)
+
+    def answered(self, times: Mapping[str, float], total_s: float, service_s: float) -> None:
+        """Results were published.
+
+        Args:
+            times: Milliseconds by stage.
+            total_s: Seconds from the frame's arrival to the last results.
+            service_s: Seconds from its decoding to the last results.
+        """
+        self._answered.add()
+        self._total.add({'server': total_s * 1e3})
+        self._stages.add(times)
+        self.link.answered(service_s)
+
+    def drawn(self, milliseconds: float) -> None:
+        """An overlay was drawn and published."""
+        self._overlays.add({'overlay': milliseconds})
+
+    def fill_features(self, status: Status) -> None:
+        """Diagnostics of what arrives; call it after the topic watch has filled its part."""
+        status.add('bytes mean', self._bytes.mean())
+        for percent, value in self._bytes.percentiles().items():
+            status.add(f'bytes p{percent}', round(value))
+        status.add('lost', self.link.lost_total)
+        status.add('replaced by newer', self._replaced)
+        status.add('refused', self._complaints.total)
+        for reason, count in sorted(self._complaints.counts.items()):
+            status.add(f'refused: {reason}', count)
+        if text := self._complaints.latest(TROUBLE_S):
+            status.merge_summary(Level.ERROR, text)
+            status.add('latest refusal', text)
+
+    def fill_results(self, status: Status) -> None:
+        """Diagnostics of what is answered."""
+        rate, _ = self._answered.rates()
+        status.summary(Level.OK, f'{rate:.1f} Hz answered')
+        status.add('bundle', f'{self._bundle.name} {self._bundle.version}')
+        status.add('answered', self._answered.total)
+        status.add('answered Hz', rate)
+        for windows in (self._total, self._stages, self._overlays):
+            status.values += windows.values()
+
+    def fill_contract(self, status: Status) -> None:
+        """Diagnostics of whether both ends hold the same bundle."""
+        own = f'{self._bundle.name} {self._bundle.version} ({self._bundle.fingerprint:016x})'
+        status.add('server bundle', own)
+        contract = self._contract
+        if contract is None:
+            status.summary(Level.WARN, 'no edge has announced its contract yet')
+            return
+        theirs = f'{contract.bundle} {contract.version} ({contract.fingerprint:016x})'
+        status.add('edge bundle', theirs)
+        status.add('edge session', f'{contract.session:016x}')
+        if contract.fingerprint == self._bundle.fingerprint:
+            status.summary(Level.OK, f'both ends run {own}')
+        else:
+            status.summary(
+                Level.ERROR,
+                f'the edge runs {theirs}, this server {own}: give both the same bundle',
+            )

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `mtl-split`: loads the one subcommand that runs, turns errors into one line."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from mtl_split_core.errors import MtlSplitError
+
+USAGE_ERROR = 2
+INTERRUPTED = 128 + signal.SIGINT
+
+# Name: (module with add_arguments and run or main, line in the help).
+COMMANDS = {
+    'demo': ('mtl_split_tools.demo.command', 'run camera and server side on a clip'),
+    'replay': ('mtl_split_tools.replay', 'publish a recording, as `ros2 bag play` does'),
+    'record': ('mtl_split_tools.record', 'make a recording of pictures or a video'),
+    'inspect': ('mtl_split_tools.inspect', 'describe a model bundle or a recording'),
+    'eval': ('mtl_split_tools.eval', 'measure accuracy and bytes on labelled pictures'),
+    'train': ('mtl_split_train.cli_train', 'train a network (needs the train extra)'),
+    'export': ('mtl_split_train.cli_export', 'make a bundle of a trained network (train extra)'),
+}
+EPILOG = """examples:
+  mtl-split demo
+  mtl-split inspect camvid
+  mtl-split replay samples/camvid_val/bag --loop
+  mtl-split COMMAND --help
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all other errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and where to read on, and leave with 2."""
+        self.exit(USAGE_ERROR, f'mtl-split: {message} (see `{self.prog} --help`)\n')
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What follows `mtl-split`; that of this process if None.
+
+    Returns:
+        The exit status: 0, 2 for bad input, 130 after Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        print('mtl-split: interrupted', file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `mtl-split inspect ... | head`
+        sys.stderr.close()
+        return 0
+    except (MtlSplitError, OSError) as error:
+        print(f'mtl-split: {" ".join(str(error).split())}', file=sys.stderr)
+        return USAGE_ERROR
+
+
+def _run(argv: list[str]) -> int:
+    parser = Parser(
+        prog='mtl-split',
+        description='One perception network on two machines of a ROS 2 graph: the tools.',
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(metavar='COMMAND', required=True)
+    run = None
+    for name, (module_name, text) in COMMANDS.items():
+        if argv[:1] != [name]:
+            subparsers.add_parser(name, help=text)
+            continue
+        # Only the command that runs is imported: `inspect` needs no ROS, `replay` no network.
+        module = _load(name, module_name)
+        subparser = subparsers.add_parser(
+            name,
+            help=text,
+            description=getattr(module, 'DESCRIPTION', text),
+            epilog=getattr(module, 'EPILOG', None),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(subparser)
+        run = getattr(module, 'run', None) or module.main
+    options = parser.parse_args(argv)
+    return int(run(options) or 0) if run else 0
+
+
+def _load(name: str, module_name: str) -> ModuleType:
+    try:
+        return import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or '').split('.')[0]
+        if missing in ('torch', 'torchvision', 'lightning', 'onnx'):
+            remedy = 'install the train extra: pip install -r requirements/train.txt'
+        elif missing == 'rclpy' or missing.endswith('_msgs') or missing == 'mtl_split':
+            remedy = 'source ros2_ws/env.sh first (scripts/setup builds it)'
+        else:
+            raise
+        msg = f'`mtl-split {name}` needs {missing}; {remedy}'
+        raise MtlSplitError(msg) from error
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The learned quantiser of Z_b and the density that its training rate is estimated with.
+
+    z_b --(* gain[rate])--> y --round--> symbols --(* step[rate])--> z_b of the server
+                            |
+                            +--(+ noise)--> density --> bits
+
+One set of weights serves all rates: a rate is a gain and a reconstruction step per channel
+(Slimmable encoders, arXiv 2306.12691). The tail sees straight-through rounded values, the density
+sees noisy ones (Minnen and Singh, arXiv 2007.08739, section 3.1).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class LogisticMixture(nn.Module):
+    """Density of each channel of Z_b as a mixture of logistic distributions, shared by all rates.
+
+    A fully factorised prior (Balle et al., arXiv 1802.01436, appendix 6.1) with a parametric
+    cumulative function. It exists for training only: the bundle carries integer histograms of the
+    trained encoder's symbols.
+    """
+
+    def __init__(self, channels: int, components: int = 3) -> None:
+        super().__init__()
+        spread = torch.linspace(-1.0, 1.0, components).repeat(channels, 1)
+        self.weight = nn.Parameter(torch.zeros(channels, components))
+        self.mean = nn.Parameter(spread)
+        self.log_scale = nn.Parameter(torch.full((channels, components), -1.0))
+
+    def cumulative(self, z: Tensor) -> Tensor:
+        """Return P(Z <= z) for ``z`` [N, C, h, w]."""
+        weight = self.weight.softmax(dim=1)
+        total = torch.zeros_like(z)
+        for k in range(self.weight.shape[1]):
+            mean, scale, share = (
+                p[None, :, None, None]
+                for p in (self.mean[:, k], self.log_scale[:, k].exp(), weight[:, k])
+            )
+            total = total + share * torch.sigmoid((z - mean) / scale)
+        return total
+
+    def bits(self, z: Tensor, half_width: Tensor) -> Tensor:
+        """Return the bits of each value of ``z`` known to within ``half_width`` [N, C, 1, 1]."""
+        likelihood = self.cumulative(z + half_width) - self.cumulative(z - half_width)
+        return -likelihood.clamp_min(1e-6).log2()
+
+
+def gain_for(bits: float) -> float:
+    """Return the gain at which a rounded standard normal value has ``bits``, 0.01 to 6."""
+    low, high = 1e-2, 1e2
+    for _ in range(40):
+        gain = math.sqrt(low * high)
+        edges = (torch.arange(-600, 601, dtype=torch.float64) - 0.5) / gain
+        share = torch.special.ndtr(edges).diff()
+        entropy = -torch.special.xlogy(share, share).sum().item() / math.log(2.0)
+        low, high = (gain, high) if entropy < bits else (low, gain)
+    return gain
+
+
+class Bottleneck(nn.Module):
+    """Projects backbone features to Z_b and quantises them at one of several rates.
+
+    Args:
+        in_channels: Channels of the backbone's features.
+        channels: Channels of Z_b.
+        bits: Entropy of one value of Z_b that each rate starts with, smallest first.
+        stride: Stride of the projection, 1 or 2.
+    """
+
+    def __init__(self, in_channels: int, channels: int, bits: list[float], stride: int = 1) -> None:
+        super().__init__()
+        kernel = 1 if stride == 1 else 5
+        self.project = nn.Sequential(
+            nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False),
+            # Without an affine part Z_b has unit spread: a gain means the same in every channel.
+            nn.BatchNorm2d(channels, affine=False),
+        )
+        start = torch.tensor([math.log(gain_for(b)) for b in bits])[:, None].repeat(1, channels)
+        self.log_gain = nn.Parameter(start)
+        self.log_step = nn.Parameter(-start.clone())
+        self.density = LogisticMixture(channels)
+
+    @property
+    def rates(self) -> int:
+        """Number of rates; rate 0 is the smallest."""
+        return self.log_gain.shape[0]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features [N, in, H, W] to Z_b [N, C, h, w]."""
+        z: Tensor = self.project(features)
+        return z
+
+    def quantise(self, z: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantise Z_b at one rate per sample.
+
+        Args:
+            z: Z_b, [N, C, h, w].
+            rate: Rate index of each sample, [N], 0 to ``rates`` - 1.
+
+        Returns:
+            Z_b as the server sees it, [N, C, h, w], and the estimated bits per spatial position
+            of each sample, [N].
+        """
+        gain = self.log_gain[rate][:, :, None, None].exp()
+        step = self.log_step[rate][:, :, None, None].exp()
+        y = z * gain
+        rounded = y + (y.round() - y).detach()
+        noisy = (y + torch.rand_like(y) - 0.5) / gain if self.training else rounded / gain
+        bits = self.density.bits(noisy, 0.5 / gain).sum(dim=1).mean(dim=(1, 2))
+        return rounded * step, bits
+
+
+class RateController(nn.Module):
+    """Finds for each rate the weight of the bits in the loss that holds a frame at its target.
+
+    Dual ascent on log(lambda): too many bytes raise it, too few lower it. A target in bytes is
+    what an engineer can state; the multiplier that reaches it depends on data, network and
+    schedule.
+    """
+
+    log_lambda: Tensor
+    targets: Tensor
+
+    def __init__(self, targets: list[float], speed: float = 0.02) -> None:
+        super().__init__()
+        self.register_buffer('targets', torch.tensor(targets))
+        # Loss per kilobyte: about what one buys at that size, so that the start is near the end.
+        self.register_buffer('log_lambda', torch.log(0.1 * (1000.0 / torch.tensor(targets))))
+        self.speed = speed
+
+    def forward(self, frame_bytes: Tensor, rate: Tensor) -> Tensor:
+        """Return the rate term of the loss for samples of ``frame_bytes`` [N] at ``rate`` [N]."""
+        weight = self.log_lambda[rate].exp()
+        if self.training:
+            ratio = frame_bytes.detach() / self.targets[rate]
+            push = torch.zeros_like(self.log_lambda).index_add_(
+                0, rate, ratio.log().clamp(-1.0, 1.0)
+            )
+            self.log_lambda += self.speed * push
+        return functional.relu(frame_bytes / 1000.0 * weight).mean()

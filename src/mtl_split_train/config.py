@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One YAML file says all about a training run; it is checked before any time is spent."""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from mtl_split_core.errors import DataError
+from mtl_split_train.network import INPUT_MULTIPLE, NetworkConfig
+
+
+@dataclass(frozen=True, slots=True)
+class BundleConfig:
+    """What the exported bundle says of itself."""
+
+    name: str
+    version: str
+    description: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Where the pictures are and how they are fed.
+
+    Args:
+        train: Training folder (images, labels, annotations.json), relative to ``--data``.
+        val: Folder for the figures along the way and for choosing a checkpoint.
+        input_width: Width of the exported network's input, pixel.
+        input_height: Its height.
+        crop_width: Width of the training crops.
+        crop_height: Their height.
+        scale_min: Smallest random scale of a training picture.
+        scale_max: Largest.
+        paste: Chance that objects of rare classes are pasted into a picture.
+        workers: Loader processes.
+    """
+
+    train: str = 'train'
+    val: str = 'val'
+    input_width: int = 480
+    input_height: int = 368
+    crop_width: int = 352
+    crop_height: int = 272
+    scale_min: float = 0.6
+    scale_max: float = 1.6
+    paste: float = 0.5
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ('input_width', 'input_height', 'crop_width', 'crop_height'):
+            value = getattr(self, name)
+            if value <= 0 or value % INPUT_MULTIPLE:
+                msg = f'data.{name} is {value}; it must be a positive multiple of {INPUT_MULTIPLE}'
+                raise DataError(msg)
+        if not 0.1 <= self.scale_min <= self.scale_max <= 4.0:
+            msg = (
+                f'data.scale_min..scale_max is {self.scale_min}..{self.scale_max}; '
+                'use 0.1 <= min <= max <= 4'
+            )
+            raise DataError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class RateConfig:
+    """The rates of the bundle.
+
+    Args:
+        targets: Bytes per frame that each rate is trained to, smallest first.
+        default: Index of the rate that nodes use unless told otherwise.
+        unquantised: Share of training samples that pass without quantisation.
+        speed: Step of the controller that holds the targets.
+    """
+
+    targets: list[float] = field(default_factory=lambda: [1500.0, 3000.0, 6000.0])
+    default: int = 1
+    unquantised: float = 0.1
+    speed: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not self.targets or sorted(self.targets) != self.targets or self.targets[0] <= 0:
+            msg = f'rates.targets is {self.targets}; list positive bytes per frame, smallest first'
+            raise DataError(msg)
+        if not 0 <= self.default < len(self.targets):
+            msg = f'rates.default is {self.default}; there are rates 0 to {len(self.targets) - 1}'
+            raise DataError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """Optimisation: AdamW, linear warm-up, cosine decay, moving average of the weights."""
+
+    epochs: int = 100
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    warmup_epochs: float = 2.0
+    ema_decay: float = 0.998
+    gradient_clip: float = 5.0
+    validate_every: int = 5
+    patience: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """Weights of the joint loss; 1.0 each is the sum of MTL-Split (section 3.2)."""
+
+    detection: float = 1.0
+    segmentation: float = 1.0
+    classification: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """A whole training run."""
+
+    bundle: BundleConfig
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    rates: RateConfig = field(default_factory=RateConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read and check a configuration.
+
+    Raises:
+        DataError: The file is missing or not YAML, or a key is unknown, missing or of another
+            type; names the dotted key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        msg = f'{path} cannot be read ({error.strerror}); those that ship are in experiments/'
+        raise DataError(msg) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f'{path} is not YAML: {" ".join(str(error).split())}'
+        raise DataError(msg) from error
+    return parse_config(content, str(path))
+
+
+def parse_config(content: Any, source: str = 'configuration') -> TrainConfig:
+    """Build a configuration from plain mappings, as in a YAML file or a checkpoint."""
+    config: TrainConfig = _build(TrainConfig, content, source, '')
+    return config
+
+
+def _build(kind: Any, content: Any, source: str, prefix: str) -> Any:
+    if not isinstance(content, Mapping):
+        msg = f'{source}: {prefix or "the file"} must be a mapping, not {type(content).__name__}'
+        raise DataError(msg)
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    for key in content:
+        if key not in known:
+            msg = f'{source}: {prefix}{key} is not known; known here: {", ".join(known)}'
+            raise DataError(msg)
+    hints = get_type_hints(kind)
+    values = {}
+    for name, spec in known.items():
+        if name not in content:
+            if spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
+                msg = f'{source}: {prefix}{name} is missing'
+                raise DataError(msg)
+            continue
+        values[name] = _value(hints[name], content[name], source, f'{prefix}{name}')
+    try:
+        return kind(**values)
+    except DataError as error:
+        msg = f'{source}: {error}'
+        raise DataError(msg) from error
+
+
+def _value(hint: Any, value: Any, source: str, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, source, f'{key}.')
+    if get_origin(hint) is list and isinstance(value, list):
+        return [
+            _value(get_args(hint)[0], item, source, f'{key}[{i}]') for i, item in enumerate(value)
+        ]
+    allowed = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, tuple(a for a in allowed if isinstance(a, type))) and not (
+        isinstance(value, bool) and bool not in allowed
+    ):
+        return value
+    wanted = ' or '.join(getattr(a, '__name__', str(a)) for a in allowed)
+    msg = f'{source}: {key} is {value!r}; it must be {wanted}'
+    raise DataError(msg)

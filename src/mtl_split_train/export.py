@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained checkpoint becomes a bundle: two ONNX graphs and integer tables, verified."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mtl_split_core.backend import BackendOptions, load_network
+from mtl_split_core.bundle import Bundle, write_bundle
+from mtl_split_core.codecs import CodecId, make_codecs, quantise
+from mtl_split_core.errors import DataError
+from mtl_split_core.geometry import Letterbox
+from mtl_split_core.tables import CodecTables
+from mtl_split_train.config import TrainConfig
+from mtl_split_train.data import MEAN, STD, normalise
+from mtl_split_train.dataset import Dataset
+from mtl_split_train.network import SplitNetwork, TailGraph
+from mtl_split_train.tasks import describe_tasks
+
+OPSET = 18
+#: Largest difference between torch and ONNX Runtime that another order of additions explains.
+_TOLERANCE = 2e-3
+
+
+def export_bundle(network: SplitNetwork, config: TrainConfig, data: Dataset, out: Path) -> Bundle:
+    """Write the bundle of a trained network and check it.
+
+    Args:
+        network: The trained network.
+        config: Its run.
+        data: Frames that the tables are counted on: the training frames, since the codec is part
+            of what was trained.
+        out: Folder of the bundle; must not exist.
+
+    Raises:
+        DataError: ``out`` exists, or the exported graphs do not agree with the network.
+    """
+    if out.exists():
+        msg = f'{out} exists; remove it or choose another --out'
+        raise DataError(msg)
+    network = network.eval().float().to('cpu')
+    width, height = config.data.input_width, config.data.input_height
+    with tempfile.TemporaryDirectory() as folder:
+        encoder, tail = Path(folder) / 'encoder.onnx', Path(folder) / 'tail.onnx'
+        image = torch.zeros(1, 3, height, width)
+        with torch.no_grad():
+            z = network.encoder(image)
+        write_graph(network.encoder, image, encoder, ['image'], ['z_b'])
+        graph = TailGraph(network.tail, (height, width)).eval()
+        write_graph(graph, z, tail, ['z_b'], ['boxes', 'scores', 'mask', 'time_of_day'])
+        features = list(encode_all(encoder, data, width, height))
+        tables = count_tables(network, features)
+        manifest = describe(config, data, (int(z.shape[1]), int(z.shape[2]), int(z.shape[3])))
+        bundle = write_bundle(out, manifest, encoder, tail, tables)
+    verify(bundle, network, data)
+    return bundle
+
+
+def describe(config: TrainConfig, data: Dataset, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Return bundle.yaml's content, without what ``write_bundle`` computes."""
+    return {
+        'name': config.bundle.name,
+        'version': config.bundle.version,
+        'family': 'mtl_split',
+        'description': config.bundle.description,
+        'licence': config.bundle.licence,
+        'input': {
+            'width': config.data.input_width,
+            'height': config.data.input_height,
+            'mean': list(MEAN),
+            'std': list(STD),
+        },
+        'feature': dict(zip(('channels', 'height', 'width'), shape, strict=True)),
+        'default_rate': config.rates.default,
+        'tasks': describe_tasks(data.categories),
+        'training': {
+            'backbone': config.network.backbone,
+            'stage': config.network.stage,
+            'stride': config.network.stride,
+            'rate_targets': config.rates.targets,
+            'frames': len(data.images),
+        },
+    }
+
+
+def write_graph(
+    module: nn.Module, example: Tensor, path: Path, inputs: list[str], outputs: list[str]
+) -> None:
+    """Write one static ONNX graph and check it."""
+    torch.onnx.export(
+        module.eval(),
+        (example,),
+        str(path),
+        input_names=inputs,
+        output_names=outputs,
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def encode_all(
+    encoder: Path, data: Dataset, width: int, height: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield Z_b [C, h, w] of every frame, plain and mirrored, as ONNX Runtime computes it."""
+    network = load_network(encoder, options=BackendOptions(threads=2))
+    for sample in data.images:
+        image = Letterbox.fit(sample.width, sample.height, width, height).apply(sample.image())
+        for view in (image, np.ascontiguousarray(image[:, ::-1])):
+            yield network.run({'image': normalise(view)[None].numpy()})['z_b'][0]
+
+
+def count_tables(network: SplitNetwork, features: list[NDArray[np.float32]]) -> CodecTables:
+    """Count the symbols of all frames at every rate into integer tables."""
+    bottleneck = network.encoder.bottleneck
+    gain = bottleneck.log_gain.detach().exp().numpy().astype(np.float32)
+    step = bottleneck.log_step.detach().exp().numpy().astype(np.float32)
+    z = np.stack(features)
+    symbols = [np.rint(z * g[None, :, None, None]).astype(np.int32) for g in gain]
+    return CodecTables.from_symbols(gain, step, symbols)
+
+
+def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4) -> None:
+    """Compare the written bundle with the network in torch, every rate through real bytes.
+
+    Raises:
+        DataError: A difference that float32 arithmetic does not explain; names the output.
+    """
+    encoder = load_network(bundle.encoder_path)
+    tail = load_network(bundle.tail_path)
+    codecs = make_codecs(bundle)
+    graph = TailGraph(network.tail, (bundle.input.height, bundle.input.width)).eval()
+    for sample in data.images[:: max(1, len(data.images) // frames)][:frames]:
+        box = Letterbox.fit(sample.width, sample.height, bundle.input.width, bundle.input.height)
+        x = normalise(box.apply(sample.image()))[None]
+        with torch.no_grad():
+            reference = network.encoder(x)
+        z = encoder.run({'image': x.numpy()})['z_b'][0]
+        _compare('z_b', z, reference[0].numpy(), sample.name)
+        for rate in range(len(bundle.rates)):
+            codec = codecs[CodecId.ENTROPY]
+            received = codec.decode(codec.encode(z, rate), rate, bundle.feature_shape)
+            q = torch.full((1,), rate)
+            with torch.no_grad():
+                expected, _ = network.encoder.bottleneck.quantise(torch.from_numpy(z)[None], q)
+                outputs = graph(torch.from_numpy(received)[None])
+            inside = (
+                np.abs(
+                    quantise(z, bundle.tables, rate)
+                    - np.rint(z * bundle.tables.gain[rate][:, None, None])
+                )
+                < 0.5
+            )
+            _compare(
+                f'z_b at rate {rate}', received[inside], expected[0].numpy()[inside], sample.name
+            )
+            found = tail.run({'z_b': received[None]})
+            for name, value in zip(
+                ('boxes', 'scores', 'mask', 'time_of_day'), outputs, strict=True
+            ):
+                if name == 'mask':
+                    differing = float((found[name] != value.numpy()).mean())
+                    if differing > 1e-3:
+                        msg = f'mask of {sample.name}: {differing:.2%} of pixels differ in ONNX'
+                        raise DataError(msg)
+                else:
+                    scale = max(1.0, float(value.abs().max()))
+                    _compare(name, found[name] / scale, value.numpy() / scale, sample.name)
+
+
+def _compare(
+    what: str, found: NDArray[np.float32], expected: NDArray[np.float32], sample: str
+) -> None:
+    difference = float(np.abs(found - expected).max(initial=0.0))
+    if not difference < _TOLERANCE:
+        msg = (
+            f'{what} of {sample}: torch and ONNX differ by {difference:.2g}, more than {_TOLERANCE}'
+        )
+        raise DataError(msg)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's trunk: from Z_b to features at strides 4, 8, 16 and 32 that all heads share."""
+
+import torch
+from torch import Tensor, nn
+
+from mtl_split_train import vision  # noqa: F401
+
+from torchvision.models.resnet import BasicBlock  # isort: skip
+from torchvision.ops import Conv2dNormActivation  # isort: skip
+
+#: Channels of the upsampled levels; the rest have the trunk's width.
+FINE_WIDTHS = {4: 48, 8: 128}
+
+
+class Upsample(nn.Module):
+    """Doubles the resolution by sub-pixel convolution (arXiv 1609.05158), then refines."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.expand = Conv2dNormActivation(in_channels, 4 * out_channels, kernel_size=1)
+        self.shuffle = nn.PixelShuffle(2)
+        self.block = BasicBlock(out_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [N, out, 2 H, 2 W]."""
+        y: Tensor = self.block(self.shuffle(self.expand(x)))
+        return y
+
+
+class Pyramid(nn.Module):
+    """Residual trunk at the stride of Z_b, one way down to stride 32, one way up to stride 4.
+
+    A feature pyramid (Lin et al., arXiv 1612.03144) whose bottom-up half starts at Z_b: finer
+    levels cannot come from the backbone, they are restored from what Z_b carries.
+    """
+
+    def __init__(self, in_channels: int, stride: int, width: int = 256, depth: int = 3) -> None:
+        super().__init__()
+        if stride not in (8, 16):
+            msg = f'Z_b at stride {stride} is not supported; use 8 or 16'
+            raise ValueError(msg)
+        self.stride = stride
+        self.stem = Conv2dNormActivation(in_channels, width, kernel_size=3)
+        self.trunk = nn.ModuleDict(
+            {str(stride): nn.Sequential(*(BasicBlock(width, width) for _ in range(depth)))}
+        )
+        self.widths = {s: FINE_WIDTHS.get(s, width) for s in (4, 8, 16, 32)}
+        self.widths[stride] = width
+        for level in (16, 32):
+            if level > stride:
+                shorten = Conv2dNormActivation(width, width, 1, stride=2, activation_layer=None)
+                self.trunk[str(level)] = nn.Sequential(
+                    BasicBlock(width, width, stride=2, downsample=shorten), BasicBlock(width, width)
+                )
+        self.context = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, width, 1))
+        self.merge = nn.ModuleDict(
+            {
+                str(s): Conv2dNormActivation(width, width, kernel_size=3)
+                for s in (16, 8)
+                if stride <= s
+            }
+        )
+        self.up = nn.ModuleDict(
+            {str(s): Upsample(self.widths[2 * s], self.widths[s]) for s in (8, 4) if s < stride}
+        )
+
+    def forward(self, z: Tensor) -> dict[int, Tensor]:
+        """Map Z_b [N, C, h, w] to features by stride.
+
+        {4, 8, 16, 32} -> [N, ``widths[stride]``, H / stride, W / stride].
+        """
+        levels: dict[int, Tensor] = {}
+        x = self.stem(z)
+        for name, blocks in self.trunk.items():
+            x = blocks(x)
+            levels[int(name)] = x
+        levels[32] = torch.relu(x + self.context(x))
+        for name, merge in self.merge.items():
+            stride = int(name)
+            coarse = nn.functional.interpolate(
+                levels[2 * stride], size=levels[stride].shape[-2:], mode='nearest'
+            )
+            levels[stride] = merge(levels[stride] + coarse)
+        for name, up in self.up.items():
+            levels[int(name)] = up(levels[2 * int(name)])
+        return levels

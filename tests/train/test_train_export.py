@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a data folder to a bundle, as a person types it: train, resume, export, load."""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from tests.tiny_dataset import HEIGHT, WIDTH, make_dataset
+
+from mtl_split_core.backend import load_network
+from mtl_split_core.bundle import TaskType, load_bundle
+from mtl_split_core.codecs import CodecId
+from mtl_split_core.encode import EncodeStage
+from mtl_split_core.errors import DataError
+from mtl_split_core.tail import TailStage
+from mtl_split_train import cli_export, cli_train
+from mtl_split_train.dataset import read_dataset
+
+CONFIG: dict[str, Any] = {
+    'bundle': {'name': 'made', 'version': '0.1.0', 'description': 'For a test.', 'licence': 'none'},
+    'network': {
+        'backbone': 'mobilenet_v3_small',
+        'stage': 4,
+        'channels': 8,
+        'stride': 16,
+        'width': 32,
+        'depth': 1,
+        'head_width': 32,
+    },
+    'data': {'input_width': 64, 'input_height': 48, 'crop_width': 64, 'crop_height': 48},
+    'rates': {'targets': [20, 60], 'default': 1},
+    'schedule': {'epochs': 20, 'batch_size': 2, 'validate_every': 5, 'warmup_epochs': 0.5},
+}
+
+
+def run(module: Any, *arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    result: int = module.main(parser.parse_args(list(arguments)))
+    return result
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, a configuration and a finished run."""
+    root = tmp_path_factory.mktemp('project')
+    make_dataset(root / 'data' / 'train', frames=4)
+    make_dataset(root / 'data' / 'val', frames=2)
+    random = np.random.default_rng(0)
+    for path in sorted(root.glob('data/*/images/*.png')):
+        noise = random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+        cv2.imwrite(str(path), noise)
+    (root / 'run.yaml').write_text(yaml.safe_dump(CONFIG))
+    assert train(root) == 0
+    return root
+
+
+def train(root: Path, *more: str) -> int:
+    return run(
+        cli_train,
+        '--config',
+        str(root / 'run.yaml'),
+        '--data',
+        str(root / 'data'),
+        '--out',
+        str(root / 'out'),
+        '--accelerator',
+        'cpu',
+        *more,
+    )
+
+
+@pytest.fixture(scope='module')
+def bundle_folder(project: Path) -> Path:
+    """The bundle of that run."""
+    folder = project / 'bundle'
+    checkpoint = str(project / 'out/checkpoints/last.ckpt')
+    assert (
+        run(
+            cli_export,
+            '--checkpoint',
+            checkpoint,
+            '--data',
+            str(project / 'data'),
+            '--out',
+            str(folder),
+        )
+        == 0
+    )
+    return folder
+
+
+def test_a_run_leaves_checkpoints_and_logs(project: Path) -> None:
+    names = {p.name for p in (project / 'out/checkpoints').iterdir()}
+    assert {'last.ckpt', 'best.ckpt'} <= names
+    header = (project / 'out/csv/version_0/metrics.csv').read_text().splitlines()[0]
+    for column in ('val/miou', 'val/map50', 'loss/rate', 'bytes/0'):
+        assert column in header
+    assert list((project / 'out/tb').glob('*/events.*'))
+
+
+def test_a_second_start_does_not_overwrite(project: Path) -> None:
+    with pytest.raises(DataError, match='holds a run already; add --resume'):
+        train(project)
+
+
+def test_resume_goes_on(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / 'copy')
+    assert train(tmp_path / 'copy', '--resume', '--epochs', '21') == 0
+    state = torch.load(tmp_path / 'copy/out/checkpoints/last.ckpt', weights_only=True)
+    assert state['epoch'] == 20
+    assert state['global_step'] == 42
+
+
+def test_resume_without_a_run(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / 'data', tmp_path / 'data')
+    shutil.copy(project / 'run.yaml', tmp_path)
+    with pytest.raises(DataError, match='nothing to resume'):
+        train(tmp_path, '--resume')
+
+
+def test_the_bundle_answers(bundle_folder: Path, project: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    assert [task.type for task in bundle.tasks] == [
+        TaskType.DETECTION,
+        TaskType.SEGMENTATION,
+        TaskType.CLASSIFICATION,
+    ]
+    encode = EncodeStage(bundle, load_network(bundle.encoder_path))
+    tail = TailStage(bundle, load_network(bundle.tail_path))
+    sample = read_dataset(project / 'data/val').images[0]
+    sizes = []
+    for rate in range(2):
+        packet = encode.encode(sample.image(), rate, CodecId.ENTROPY, sequence=0)
+        results = tail.run(packet)
+        assert results.segmentation is not None
+        assert results.segmentation.mask.shape == (sample.height, sample.width)
+        sizes.append(len(packet.data))
+    assert 4 < sizes[0] < sizes[1]
+
+
+def test_split_equals_unsplit_in_torch(bundle_folder: Path, project: Path) -> None:
+    """The two graphs one after the other give what the trained network gives in one pass."""
+    bundle = load_bundle(bundle_folder)
+    network = cli_export.load_module(project / 'out/checkpoints/last.ckpt').network
+    image = torch.randn(1, 3, 48, 64)
+    with torch.no_grad():
+        expected = network(image).classification[0].softmax(dim=0).numpy()
+    z = load_network(bundle.encoder_path).run({'image': image.numpy()})['z_b']
+    found = load_network(bundle.tail_path).run({'z_b': z})
+    assert np.allclose(found['time_of_day'], expected, atol=1e-4)
+
+
+def test_export_does_not_overwrite(bundle_folder: Path, project: Path) -> None:
+    with pytest.raises(DataError, match='exists; remove it or choose another --out'):
+        run(
+            cli_export,
+            '--checkpoint',
+            str(project / 'out/checkpoints/last.ckpt'),
+            '--data',
+            str(project / 'data'),
+            '--out',
+            str(bundle_folder),
+        )
+
+
+@pytest.mark.parametrize(
+    ('content', 'text'),
+    [
+        (None, 'cannot be read'),
+        (b'nonsense', 'not a checkpoint'),
+        ({'state_dict': {}}, 'not a checkpoint'),
+    ],
+)
+def test_a_wrong_checkpoint_is_named(tmp_path: Path, content: Any, text: str) -> None:
+    path = tmp_path / 'x.ckpt'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(DataError, match=text) as caught:
+        cli_export.load_module(path)
+    assert str(path) in str(caught.value)
+
+
+def test_weights_of_another_network_are_refused(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / 'data', tmp_path / 'data')
+    other = {**CONFIG, 'network': {**CONFIG['network'], 'width': 48}}
+    (tmp_path / 'run.yaml').write_text(yaml.safe_dump(other))
+    with pytest.raises(DataError, match='is of another network'):
+        train(tmp_path, '--init', str(project / 'out/checkpoints/last.ckpt'))
+
+
+def test_the_average_starts_without_memory_of_the_random_start() -> None:
+    average = cli_train.moving_average(0.9)
+    start, value = torch.zeros(()), torch.ones(())
+    kept = start
+    for update in range(60):
+        kept = average(kept, value, update)
+    assert average(start, value, 0) == pytest.approx(0.9)
+    assert kept == pytest.approx(1.0, abs=1e-3)
