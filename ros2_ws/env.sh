@@ -16,7 +16,8 @@ _mtl_split_env() {
     if [ -d "$VIRTUAL_ENV/share/rclpy" ]; then
         export AMENT_PREFIX_PATH="$VIRTUAL_ENV"
         # Children find their libraries anew by the wheels' own start-up code, unless told that it has run.
-        unset PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+        unset CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH
+        unset _ROS_WHEELS_BOOTSTRAP_COMPLETE
     elif [ -z "${AMENT_PREFIX_PATH:-}" ]; then
         echo 'mtl_split: built with an installed ROS 2: source its setup.bash first, as in /opt/ros/jazzy/setup.bash' >&2
         return 1

@@ -177,7 +177,8 @@ class Letterbox:
                 self.source_width, self.source_height, self.input_width, self.input_height
             )
         except ImageError as error:
-            raise PacketError(RefusalReason.GEOMETRY, str(error)) from error
+            msg = f'source_width, source_height: {error}'
+            raise PacketError(RefusalReason.GEOMETRY, msg) from error
         for field in ('scale', 'left', 'top'):
             value, right = getattr(self, field), getattr(expected, field)
             if value != right:

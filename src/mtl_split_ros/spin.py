@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one node until Ctrl-C: exit 0 then, 2 with one clear line when it cannot start."""
 
+import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
 CANNOT_START = 2
+LOOK_UP_S = 0.2
 
 
 def run(
@@ -28,8 +28,8 @@ def run(
     Returns:
         The exit code: 0 after SIGINT or SIGTERM, 2 when the node could not start.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+    # there is nothing to clean up yet, and an exception could get lost inside an import
+    _on_signals(lambda: os._exit(0))
     make_node = load()
 
     import rclpy  # noqa: PLC0415  after the signal handlers, see above, as all of these
@@ -38,17 +38,19 @@ def run(
         ExternalShutdownException,
         SingleThreadedExecutor,
     )
-    from rclpy.utilities import ok, try_shutdown  # noqa: PLC0415
+    from rclpy.signals import SignalHandlerOptions  # noqa: PLC0415
 
     from mtl_split_core.errors import MtlSplitError  # noqa: PLC0415
 
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # rclpy's handlers run in front of these, shut the context down and wake the executor;
-        # nothing is raised from here, so the clean-up is never interrupted half-way
-        signal.signal(number, lambda *_: stopped.set())
+    stopped: list[bool] = []
+    _on_signals(lambda: stopped.append(True))
     try:
-        rclpy.init(args=list(args) if args is not None else None)
+        # rclpy's own handlers take the context away under a running worker, in the middle of a
+        # publish call; here the node ends first and the context after it
+        rclpy.init(
+            args=list(args) if args is not None else None,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
     except Exception as error:
         print(f'{name}: {error}', file=sys.stderr)
         return CANNOT_START
@@ -57,23 +59,21 @@ def run(
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while ok() and not stopped.is_set():
-            executor.spin_once(timeout_sec=1.0)
+        while not stopped:
+            # Python's signal handlers wait for this call to return
+            executor.spin_once(timeout_sec=LOOK_UP_S)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (MtlSplitError, ParameterException) as error:
         print(f'{name}: {error}', file=sys.stderr)
         return CANNOT_START
-    except Exception:
-        # while the context goes down under a node that is still starting, anything may fail
-        if not stopped.is_set():
-            raise
     finally:
         if node is not None:
             node.destroy_node()
-        try_shutdown()
+        rclpy.try_shutdown()
     return 0
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+def _on_signals(act: Callable[[], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: act())

@@ -48,6 +48,7 @@ class RateMeter:
         """Look back over `seconds`."""
         self._seconds = seconds
         self._events: deque[tuple[float, float]] = deque()
+        self._first: float | None = None
         self._lock = threading.Lock()
         self.total = 0
 
@@ -56,6 +57,7 @@ class RateMeter:
         now = time.monotonic() if now is None else now
         with self._lock:
             self.total += 1
+            self._first = now if self._first is None else self._first
             self._events.append((now, amount))
             self._forget(now)
 
@@ -64,10 +66,12 @@ class RateMeter:
         now = time.monotonic() if now is None else now
         with self._lock:
             self._forget(now)
-            if not self._events:
+            if not self._events or self._first is None:
                 return 0.0, 0.0
+            # a stream that has just begun is not measured against time before its beginning
+            seconds = min(self._seconds, max(now - self._first, 1.0))
             amount = sum(event[1] for event in self._events)
-            return len(self._events) / self._seconds, amount / self._seconds
+            return len(self._events) / seconds, amount / seconds
 
     def _forget(self, now: float) -> None:
         while self._events and self._events[0][0] < now - self._seconds:

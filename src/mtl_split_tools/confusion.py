@@ -45,16 +45,10 @@ def draw_confusion(matrix: ConfusionMatrix) -> NDArray[np.uint8]:
     strip = np.full((side, _MARGIN_TOP, 3), 255, np.uint8)
     for column, name in enumerate(SEGMENTATION_CLASSES):
         _text(strip, name, (6, column * _CELL + 33))
-    canvas[:_MARGIN_TOP, _MARGIN_LEFT : _MARGIN_LEFT + side] = _turned(strip)
+    canvas[:_MARGIN_TOP, _MARGIN_LEFT : _MARGIN_LEFT + side] = np.rot90(strip)
     _text(canvas, 'true (rows), answer', (10, 24))
     _text(canvas, '(columns), % of true', (10, 44))
     return canvas
-
-
-def _turned(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn left, and bring the columns back into their order."""
-    cells = strip.reshape(len(SEGMENTATION_CLASSES), _CELL, _MARGIN_TOP, 3)[::-1]
-    return np.rot90(cells.reshape(strip.shape))
 
 
 def _shares(matrix: ConfusionMatrix) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ RELIABLE = QoSProfile(depth=100)
 BEST_EFFORT = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 PATIENCE_S = 15.0
+SCRIPTS = Path(__file__).parents[2] / 'scripts'
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout: float = PATIENCE_S) -> Any:
@@ -49,14 +50,14 @@ def wait_for(condition: Callable[[], Any], what: str, timeout: float = PATIENCE_
 class NodeProcess:
     """A node as its own process."""
 
-    def __init__(self, module: str, domain: int, log: Path, arguments: Sequence[str]) -> None:
+    def __init__(self, program: Sequence[str], domain: int, log: Path) -> None:
         environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain)}
         # a child of a bootstrapped interpreter has to find the libraries itself
         environment.pop('_ROS_WHEELS_BOOTSTRAP_COMPLETE', None)
         self._log = log
         with log.open('w') as file:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', module, '--ros-args', *arguments],
+                [sys.executable, *program],
                 env=environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -73,6 +74,12 @@ class NodeProcess:
 
         wait_for(started, 'the node to become ready')
         return self
+
+    def catches(self, number: signal.Signals) -> bool:
+        """Whether the process has a handler of its own for a signal."""
+        status = Path(f'/proc/{self.process.pid}/status').read_text()
+        caught = int(status.split('SigCgt:')[1].split()[0], 16)
+        return bool(caught >> (number - 1) & 1)
 
     def maps(self) -> str:
         return Path(f'/proc/{self.process.pid}/maps').read_text()
@@ -118,7 +125,8 @@ class Graph:
         given = [f'{key}:={value}' for key, value in parameters.items()]
         options = [text for pair in given for text in ('-p', pair)]
         log = self._directory / f'{name}{len(self._processes)}.log'
-        process = NodeProcess(f'mtl_split_{name}', self.domain, log, [*arguments, *options])
+        program = [str(SCRIPTS / name), '--ros-args', *arguments, *options]
+        process = NodeProcess(program, self.domain, log)
         self._processes.append(process)
         return process
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting, ending, starting again, and what a node says when it cannot start."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from mtl_split.msg import SplitContract
 from sensor_msgs.msg import Image
-from tests.ros.harness import LATCHED, Graph, header, image_msg, wait_for
+from tests.ros.harness import LATCHED, SCRIPTS, Graph, NodeProcess, header, image_msg, wait_for
 from tests.tiny_bundle import street_image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
@@ -57,14 +58,25 @@ def test_server_and_edge_may_start_again(graph: Graph, tiny_bundle: Bundle) -> N
 
 
 @pytest.mark.parametrize('name', ['edge', 'server'])
-@pytest.mark.parametrize('delay', [0.15, 0.4])
+@pytest.mark.parametrize('delay', [0.0, 0.3])
 def test_ctrl_c_while_starting(graph: Graph, tiny_bundle: Bundle, name: str, delay: float) -> None:
     node = graph.start(name, bundle=tiny_bundle.path)
+    # the interpreter itself handles SIGINT only
+    wait_for(lambda: node.catches(signal.SIGTERM), 'the program to begin')
     time.sleep(delay)
     began = time.monotonic()
     assert node.end(signal.SIGINT) == 0
     assert time.monotonic() - began < 2
     assert 'Traceback' not in node.log
+
+
+@pytest.mark.parametrize('name', ['edge', 'server'])
+def test_the_programs_run_as_module_and_by_their_run_bit(name: str, tmp_path: Path) -> None:
+    assert os.access(SCRIPTS / name, os.X_OK)
+    arguments = ['-m', f'mtl_split_{name}', '--ros-args', '-p', f'bundle:={tmp_path}']
+    node = NodeProcess(arguments, 1, tmp_path / 'log')
+    assert node.process.wait(15) == 2
+    assert node.log.startswith(f'{name}: ')
 
 
 @pytest.mark.parametrize(

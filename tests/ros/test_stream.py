@@ -78,9 +78,10 @@ def test_every_frame_arrives_once_with_its_header(stream: Stream) -> None:
     for stamp in headers:
         send(stream, stamp)
         time.sleep(1 / 15)
-    received(stream.masks, headers[-1])
-    received(stream.classes, headers[-1])
+        # the newest frame wins; on a busy machine give this one its time
+        received(stream.masks, stamp)
     for messages in (stream.features, stream.detections, stream.masks, stream.classes):
+        received(messages, headers[-1])
         assert [message.header for message in messages] == headers
     first = stream.features[0].sequence
     assert [message.sequence for message in stream.features] == list(range(first, first + 20))

@@ -25,6 +25,13 @@ def test_rate_forgets_what_is_old() -> None:
     assert meter.total == 20
 
 
+def test_rate_of_a_stream_that_has_just_begun() -> None:
+    meter = RateMeter(seconds=5)
+    for frame in range(30):
+        meter.add(now=frame / 15)
+    assert meter.rates(now=2)[0] == 15
+
+
 def test_stages_keep_their_order() -> None:
     windows = StageWindows()
     windows.add({'decode': 1, 'tail': 2})

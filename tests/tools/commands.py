@@ -85,7 +85,7 @@ def write_points(
 
 
 def write_humble_points(path: Path, count: int = 10, hz: float = 20.0) -> Path:
-    """Write the same as the rosbag2 of Humble does: version 5, sqlite3, no definitions, no hashes."""
+    """Write the same as Humble does: version 5, sqlite3, no definitions, no hashes."""
     path.mkdir(parents=True)
     qos = (
         '- history: 3\n  depth: 0\n  reliability: 1\n  durability: 2\n'
@@ -136,7 +136,6 @@ def environment(domain: int | None = None) -> dict[str, str]:
     """Return the environment of a child with ROS, in a domain of its own."""
     made = {k: v for k, v in os.environ.items() if k != '_ROS_WHEELS_BOOTSTRAP_COMPLETE'}
     made['ROS_DOMAIN_ID'] = str(domain or random.randint(1, 101))
-    made['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     return made
 
 

@@ -22,14 +22,12 @@ def write_features(path: Path) -> Path:
     if FEATURE_TYPE not in TYPES.fielddefs:
         text = (ROOT / 'msg/FeatureMap.msg').read_text()
         TYPES.register(get_types_from_msg(text, FEATURE_TYPE))
-    numbers = {
-        name: 0
-        for name in (
-            *('fingerprint', 'sequence', 'codec', 'codec_version', 'rate', 'channels', 'height'),
-            *('width', 'source_width', 'source_height', 'letterbox_left', 'letterbox_top'),
-            *('wait_us', 'convert_us', 'letterbox_us', 'encode_us', 'entropy_us', 'crc32'),
-        )
-    }
+    names = (
+        'fingerprint sequence codec codec_version rate channels height width source_width '
+        'source_height letterbox_left letterbox_top wait_us convert_us letterbox_us encode_us '
+        'entropy_us crc32'
+    )
+    numbers = dict.fromkeys(names.split(), 0)
     with write_bag(path) as writer:
         connection = writer.add_connection('/features', FEATURE_TYPE, typestore=TYPES)
         for number, size in enumerate(SIZES):

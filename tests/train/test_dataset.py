@@ -2,6 +2,7 @@
 """The data folder: what is read, and the one line each kind of damage gives."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_reads_samples_in_order(tmp_path: Path) -> None:
     assert sample.image().shape == (HEIGHT, WIDTH, 3)
     assert sample.image()[0, 0].tolist() == [30, 20, 10]  # RGB
     assert np.unique(sample.label()).tolist() == [3, 8, VOID]
+
+
+def test_pictures_may_be_elsewhere(tmp_path: Path) -> None:
+    directory = make_dataset(tmp_path / 'data')
+    shutil.rmtree(directory / 'images')
+    assert len(read_dataset(directory, images=False).images) == 3
+    with pytest.raises(DataError, match=r'images/f1\.png is missing'):
+        read_dataset(directory)
 
 
 def edit(change: Callable[[dict[str, list[dict[str, object]]]], None]) -> Callable[[Path], None]:

@@ -64,16 +64,18 @@ def run(options: argparse.Namespace) -> int:
     out: Path = options.out
     for name in FILES:
         (out / name).unlink(missing_ok=True)
-    with Interruption() as interruption:
-        facts = run_processes(clip, bundle, rate, out, interruption)
-        results = RecordedResults.read(out / 'results.mcap', bundle)
-        interruption.check()
-        summary = measure(clip, bundle, rate, results, facts)
-        write_json(out / 'summary.json', summary)
-        interruption.check()
-        _draw(options, clip, results, interruption)
-    console.print(summary_table(summary))
-    _print_where(out, [name for name in FILES if (out / name).exists()])
+    try:
+        with Interruption() as interruption:
+            facts = run_processes(clip, bundle, rate, out, interruption)
+            results = RecordedResults.read(out / 'results.mcap', bundle)
+            interruption.check()
+            summary = measure(clip, bundle, rate, results, facts)
+            write_json(out / 'summary.json', summary)
+            interruption.check()
+            _draw(options, clip, results, interruption)
+        console.print(summary_table(summary))
+    finally:
+        _print_where(out)
     return 0
 
 
@@ -92,13 +94,13 @@ def _draw(
             interruption.check()
 
 
-def _print_where(out: Path, names: list[str]) -> None:
+def _print_where(out: Path) -> None:
     what = {
         'overlay.mp4': 'what the server saw, as a video',
         'overlay.png': 'one frame of it',
         'results.mcap': f'all topics; try `mtl-split inspect {out / "results.mcap"}`, or Foxglove',
-        'summary.json': 'the figures above',
+        'summary.json': 'the figures',
     }
     for name, text in what.items():
-        if name in names:
+        if (out / name).exists():
             console.print(f'{out / name}  {text}', highlight=False, soft_wrap=True)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files, through the real `ros2 launch`."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtl_split_core.bundle import Bundle
+
+pytest.importorskip('ros2launch', reason='`ros2 launch` comes with an installed ROS 2 only')
+
+FILES = ('edge_server', 'edge', 'server', 'replay')
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope='module')
+def environment() -> dict[str, str]:
+    """A graph of its own; a child finds the libraries of ROS 2 from PyPI itself."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith('_ROS_WHEELS')},
+        'ROS_DOMAIN_ID': str(random.randrange(2, 101)),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'PYTHONUNBUFFERED': '1',
+    }
+
+
+def ros2(*arguments: str, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        ['ros2', *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def launched(environment: dict[str, str], tmp_path: Path) -> Iterator['Launched']:
+    launched = Launched(environment, tmp_path / 'output')
+    yield launched
+    launched.end()
+
+
+class Launched:
+    """One `ros2 launch`, ended with the test."""
+
+    def __init__(self, environment: dict[str, str], output: Path) -> None:
+        self._environment = environment
+        self._output = output
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, file: str, *arguments: str) -> None:
+        with self._output.open('w') as output:
+            self._process = subprocess.Popen(
+                ['ros2', 'launch', 'mtl_split', file, *arguments],
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def wait_for(self, *texts: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(text in self.output for text in texts):
+            assert time.monotonic() < deadline, f'{texts} did not all appear:\n{self.output}'
+            time.sleep(0.1)
+
+    def end(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(15)
+            finally:
+                if self._process.poll() is None:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def test_executables(environment: dict[str, str]) -> None:
+    found = ros2('pkg', 'executables', 'mtl_split', environment=environment)
+    assert found.split('\n')[:2] == ['mtl_split edge', 'mtl_split server']
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_arguments_are_static_and_described(name: str, environment: dict[str, str]) -> None:
+    text = ros2('launch', 'mtl_split', f'{name}.launch.py', '--show-args', environment=environment)
+    arguments = re.findall(
+        r"^    '(\w+)':\n        (.+)\n        \(default: (.*)\)", text, re.MULTILINE
+    )
+    assert len(arguments) == text.count("':\n")
+    assert all(
+        description.strip() not in ('', 'no description given') for _, description, _ in arguments
+    )
+    assert not [default for *_, default in arguments if 'object at' in default]
+    for argument, description, default in arguments:
+        assert default not in ("'true'", "'false'") or 'Valid choices are' in description, argument
+
+
+def test_both_sides_have_their_arguments(environment: dict[str, str]) -> None:
+    text = ros2(
+        'launch', 'mtl_split', 'edge_server.launch.py', '--show-args', environment=environment
+    )
+    names = re.findall(r"^    '(\w+)':", text, re.MULTILINE)
+    assert len(names) == len(set(names))
+    assert {
+        'bag', 'bundle', 'class_id', 'codec', 'image_topic', 'image_transport', 'log_level',
+        'namespace', 'params_file', 'rate', 'rviz', 'score_threshold', 'use_sim_time',
+    } <= set(names)  # fmt: skip
+
+
+@pytest.mark.ros
+def test_arguments_reach_the_nodes(
+    launched: Launched, environment: dict[str, str], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """An argument wins over params_file, which wins over the default."""
+    params = tmp_path / 'params.yaml'
+    params.write_text(
+        '/**/edge: {ros__parameters: {rate: 0, codec: float16}}\n'
+        '/**/server: {ros__parameters: {class_id: index}}\n'
+    )
+    launched.start(
+        'edge_server.launch.py',
+        f'bundle:={tiny_bundle.path}',
+        'namespace:=front',
+        'rate:=1',
+        f'params_file:={params}',
+        'use_sim_time:=true',
+    )
+    launched.wait_for('[front.edge]: ready', '[front.server]: ready')
+    wanted = {
+        ('edge', 'rate'): '1',
+        ('edge', 'codec'): 'float16',
+        ('edge', 'image_transport'): 'raw',
+        ('edge', 'use_sim_time'): 'True',
+        ('server', 'class_id'): 'index',
+    }
+    for (node, name), value in wanted.items():
+        options = ('--no-daemon', '--spin-time', '3', f'/front/{node}', name)
+        assert value in ros2('param', 'get', *options, environment=environment), (node, name)
+
+
+@pytest.mark.ros
+def test_ctrl_c_ends_both_cleanly(launched: Launched, tiny_bundle: Bundle) -> None:
+    launched.start('edge_server.launch.py', f'bundle:={tiny_bundle.path}')
+    launched.wait_for('[edge]: ready', '[server]: ready')
+    launched.end()
+    assert launched.output.count('process has finished cleanly') == 2
+
+
+@pytest.mark.ros
+def test_shipped_clip_is_answered(
+    launched: Launched, environment: dict[str, str], tiny_bundle: Bundle
+) -> None:
+    launched.start(
+        'edge_server.launch.py',
+        f'bundle:={tiny_bundle.path}',
+        'bag:=camvid_val',
+        'loop:=true',
+        'namespace:=front',
+    )
+    launched.wait_for('[front.edge]: ready', '[front.server]: ready')
+    once = ('--once', '--no-daemon', '--spin-time', '3', '--field', 'header.frame_id')
+    answer = ros2(
+        'topic', 'echo', *once, '/front/detections', 'vision_msgs/msg/Detection2DArray',
+        environment=environment,
+    )  # fmt: skip
+    assert answer.startswith('camera')
