@@ -33,8 +33,11 @@ ROS = MESSAGES | {
 }  # fmt: skip
 SHELLS = {Path('mtl_split_edge/node.py'), Path('mtl_split_server/node.py')}
 TORCH = {'lightning', 'torch', 'torchmetrics', 'torchvision'}
-# The tools read data and count by these two, also where torch is not installed.
-WITHOUT_TORCH = {Path('mtl_split_train/dataset.py'), Path('mtl_split_train/metrics.py')}
+# The tools read data and count by these, also where torch is not installed.
+WITHOUT_TORCH = {
+    Path(f'mtl_split_train/{name}.py')
+    for name in ('bdd100k', 'cityscapes', 'coco', 'dataset', 'formats', 'metrics', 'samples')
+}
 # What the edge has installed beside ROS, see requirements/edge.in.
 EDGE_DEPENDENCIES = {'constriction', 'cv2', 'numpy', 'onnxruntime', 'rosbags', 'yaml'}
 FOREIGN = {'av', 'lightning', 'onnx', 'PIL', 'pycocotools', 'rich', 'torch'}

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -90,6 +91,8 @@ def test_entry_points_of_the_build() -> None:
     assert declared.items() <= built.items()
     for name in declared:
         (point,) = entry_points(group='mtl_split.backends', name=name)
+        if name == 'torch' and not find_spec('torch'):
+            continue
         assert callable(point.load().load)
 
 

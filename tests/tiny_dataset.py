@@ -7,8 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtl_split_train.dataset import VOID
-
+CAMVID_VOID = 11
 WIDTH, HEIGHT = 24, 16
 
 
@@ -21,7 +20,7 @@ def make_dataset(directory: Path, frames: int = 3) -> Path:
         image = np.full((HEIGHT, WIDTH, 3), (10, 20, 30), np.uint8)  # BGR
         label = np.full((HEIGHT, WIDTH), 3, np.uint8)
         label[4:12, 2:10] = 8
-        label[0] = VOID
+        label[0] = CAMVID_VOID
         cv2.imwrite(str(directory / f'images/f{number}.png'), image)
         cv2.imwrite(str(directory / f'labels/f{number}.png'), label)
         images.append(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accuracy of results against a data folder, the same for `eval` and `demo`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 import numpy as np
@@ -9,10 +9,8 @@ import numpy as np
 from mtl_split_core.bundle import Bundle, TaskInfo, TaskType
 from mtl_split_core.errors import DataError
 from mtl_split_core.results import Detections, FrameResults
-from mtl_split_train.dataset import SEGMENTATION_CLASSES, TIME_OF_DAY, Dataset, Sample
+from mtl_split_train.dataset import Dataset, Sample
 from mtl_split_train.metrics import ConfusionMatrix, accuracy, evaluate_detections
-
-ATTRIBUTE = 'time_of_day'
 
 
 class Metrics(TypedDict):
@@ -40,21 +38,24 @@ class AccuracyMeter:
 
     dataset: Dataset
     bundle: Bundle
-    confusion: ConfusionMatrix = field(
-        default_factory=lambda: ConfusionMatrix(len(SEGMENTATION_CLASSES))
-    )
+    confusion: ConfusionMatrix = field(init=False)
     _samples: list[Sample] = field(default_factory=list)
     _detections: list[Detections] = field(default_factory=list)
     _answers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        classes = self.dataset.classes
+        self.confusion = ConfusionMatrix(len(classes.segmentation))
         for task, known in (
-            (self._detection, sorted(self.dataset.categories)),
-            (self._segmentation, list(SEGMENTATION_CLASSES)),
-            (self._attribute, sorted(TIME_OF_DAY)),
+            (self._detection, sorted(classes.detection)),
+            (self._segmentation, list(classes.segmentation)),
+            (self._attribute, sorted(classes.values)),
         ):
-            names = [info.name for info in task.classes] if task else known
-            if task and (names if task is self._segmentation else sorted(names)) != known:
+            names = [info.name for info in task.classes] if task else []
+            if task is not self._segmentation:
+                names.sort()
+            # A task that the data has no labels for is not measured.
+            if task and known and names != known:
                 msg = (
                     f'bundle {self.bundle.name} has {task.name} classes {", ".join(names)}, '
                     f'{self.dataset.path} has {", ".join(known)}: they must be the same'
@@ -68,11 +69,11 @@ class AccuracyMeter:
             DataError: The mask has another size than the label map.
         """
         self._samples.append(sample)
-        if results.segmentation is not None:
+        if results.segmentation is not None and sample.label_map is not None:
             label, mask = sample.label(), results.segmentation.mask
             if mask.shape != label.shape:
                 msg = (
-                    f'{sample.label_path} is {label.shape[1]}x{label.shape[0]}, the frame is '
+                    f'{sample.label_map.path} is {label.shape[1]}x{label.shape[0]}, the frame is '
                     f'{mask.shape[1]}x{mask.shape[0]}: label maps have the size of the pictures'
                 )
                 raise DataError(msg)
@@ -80,7 +81,7 @@ class AccuracyMeter:
         if results.detections is not None:
             self._detections.append(results.detections)
         for answer in results.classifications:
-            if self._attribute and answer.task == ATTRIBUTE:
+            if self._attribute and answer.task == self._attribute.name:
                 self._answers.append(self._attribute.classes[answer.ranking()[0]].name)
 
     def metrics(self) -> Metrics:
@@ -88,18 +89,20 @@ class AccuracyMeter:
         iou: dict[str, float | None] = {}
         miou = average = average50 = right = None
         per_class: dict[str, float | None] = {}
-        if self._segmentation and self._samples:
+        classes = self.dataset.classes
+        if self._segmentation and classes.segmentation and self._samples:
             values = self.confusion.iou()
-            iou = dict(zip(SEGMENTATION_CLASSES, map(_known, values.tolist()), strict=True))
+            iou = dict(zip(classes.segmentation, map(_known, values.tolist()), strict=True))
             miou = _known(self.confusion.miou())
-        if self._detection and len(self._detections) == len(self._samples) > 0:
-            seen = Dataset(self.dataset.path, self._samples, self.dataset.categories)
+        found_all = len(self._detections) == len(self._samples) > 0
+        if self._detection and classes.detection and found_all:
+            seen = replace(self.dataset, images=self._samples)
             names = [info.name for info in self._detection.classes]
             found = evaluate_detections(seen, self._detections, names)
             average, average50 = _known(found['map']), _known(found['map50'])
             per_class = {name: _known(value) for name, value in found['map50_per_class'].items()}
         if self._attribute and len(self._answers) == len(self._samples):
-            right = _known(accuracy(self._answers, [s.time_of_day for s in self._samples]))
+            right = _known(accuracy(self._answers, [s.attribute for s in self._samples]))
         return {
             'miou': miou,
             'iou': iou,
@@ -119,7 +122,8 @@ class AccuracyMeter:
 
     @property
     def _attribute(self) -> TaskInfo | None:
-        return next((t for t in self.bundle.classifications if t.name == ATTRIBUTE), None)
+        name = self.dataset.classes.attribute
+        return next((t for t in self.bundle.classifications if t.name == name), None)
 
 
 def _known(value: float) -> float | None:

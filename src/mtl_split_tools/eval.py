@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     bundle = load_bundle(options.bundle)
     dataset = read_dataset(options.data)
     if options.limit:
-        dataset = Dataset(dataset.path, dataset.images[: options.limit], dataset.categories)
+        dataset = replace(dataset, images=dataset.images[: options.limit])
     stages = Stages(bundle, options.threads)
     ways = _ways(options, bundle, stages)
     done: dict[str, Evaluation] = {}
@@ -82,7 +83,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(options.json, _document(bundle, done, shown))
     if options.confusion:
-        write_picture(options.confusion, draw_confusion(done[shown].confusion))
+        write_picture(
+            options.confusion, draw_confusion(done[shown].confusion, dataset.classes.segmentation)
+        )
     if options.update_bundle:
         rates = [found.rate_info(index) for index, found in enumerate(done.values())]
         update_figures(bundle, rates, bundle.default_rate)
@@ -131,7 +134,7 @@ def _print(bundle: Bundle, dataset: Dataset, done: dict[str, Evaluation], shown:
     if metrics['iou']:
         classes = ((name, figure(value)) for name, value in metrics['iou'].items())
         console.print(table(f'IoU, {shown}', ('class', 'IoU'), classes))
-        console.print(confusion_table(done[shown].confusion, shown))
+        console.print(confusion_table(done[shown].confusion, dataset.classes.segmentation, shown))
     if metrics['map50_per_class']:
         classes = ((name, figure(value)) for name, value in metrics['map50_per_class'].items())
         console.print(table(f'AP at IoU 0.5, {shown}', ('class', 'AP50'), classes))

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_core.errors import DataError
+from mtl_split_core.errors import BundleError, DataError
+from mtl_split_core.profile import load_profile, profile_paths
 from mtl_split_tools.bags import FEATURE_TYPE, Bag, is_bag, open_bag
 from mtl_split_tools.console import console, figure, kilobytes, progress_bar, table
+from mtl_split_tools.profile_table import profile_table
 
 DESCRIPTION = """Describe a model bundle (a directory or a name) or a recording (a rosbag2
 directory, a .mcap or a .db3 file). A recording is read to its end, so damage shows."""
@@ -78,6 +80,11 @@ def _print_bundle(bundle: Bundle) -> None:
     )
     columns = ('rate', 'mean', 'p95', 'max', 'mIoU', 'mAP50', 'accuracy')
     console.print(table('rates: payload per frame and accuracy as measured', columns, rates))
+    for path in profile_paths(bundle):
+        try:
+            console.print(profile_table(load_profile(bundle, path)))
+        except BundleError as error:  # a stale profile says nothing about the bundle itself
+            console.print(str(error), markup=False, highlight=False)
 
 
 def _print_bag(bag: Bag) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from rclpy.duration import Duration
+from rclpy.duration import Duration, Infinite
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import (
@@ -132,6 +132,9 @@ def recorded_qos(profiles: Sequence[Qos]) -> QoSProfile:
         depth=max([_QUEUE_DEPTH, *(profile.depth for profile in profiles)]),
         reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        # As the graph reports them for everybody: unset ones would not compare as compatible.
+        deadline=Infinite,
+        liveliness_lease_duration=Infinite,
     )
 
 

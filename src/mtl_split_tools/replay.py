@@ -86,6 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Publish the recording."""
     _check(options)
+    try:
+        _replay(options)
+    except KeyboardInterrupt:
+        # Ctrl-C is how a replay is ended, and ros2 launch calls any other status an error.
+        console.print('stopped')
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         bag = stack.enter_context(open_bag(options.bag))
         start = bag.reader.start_time + round(options.start_offset * 1e9)
@@ -97,7 +106,8 @@ def run(options: argparse.Namespace) -> int:
             )
             raise DataError(msg)
         report = stack.enter_context(options.report.open('w')) if options.report else None
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        # rcl would take our --remap for its own
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(rclpy.try_shutdown)
         node = Node('mtl_split_replay', use_global_arguments=False, enable_rosout=False)
         stack.callback(node.destroy_node)
@@ -127,7 +137,6 @@ def run(options: argparse.Namespace) -> int:
         acknowledge(routes)
         if lost_input:
             raise DataError(lost_input[0])
-    return 0
 
 
 def _check(options: argparse.Namespace) -> None:

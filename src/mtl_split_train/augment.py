@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random views of a labelled road frame: geometry first, then light and sensor."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_train.config import DataConfig
-from mtl_split_train.dataset import VOID
+from mtl_split_train.samples import VOID
 
 #: A box that keeps less than this share of its area in the crop is neither object nor background.
 _MIN_VISIBLE = 0.4
@@ -18,17 +19,22 @@ _PAD = 114
 
 @dataclass(slots=True)
 class Frame:
-    """A picture uint8 [H, W, 3] RGB, its label map uint8 [H, W], boxes float32 [N, 4] xyxy."""
+    """A picture uint8 [H, W, 3] RGB, its label map uint8 [H, W], boxes float32 [N, 4] xyxy.
+
+    ``ignored`` [N]: boxes that are neither object nor background. ``boxed``: whether the boxes of
+    the picture were labelled.
+    """
 
     image: NDArray[np.uint8]
     label: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     class_ids: NDArray[np.int64]
     ignored: NDArray[np.bool_]
+    boxed: bool = True
 
     def copy(self) -> 'Frame':
         """Return a frame whose arrays may be changed."""
-        return Frame(*(getattr(self, name).copy() for name in self.__slots__))
+        return copy.deepcopy(self)
 
 
 def augment(frame: Frame, config: DataConfig, rng: np.random.Generator) -> Frame:
@@ -62,6 +68,8 @@ def paste_objects(
         x0, y0, x1, y1 = donor.boxes[index].astype(int)
         patch = donor.label[y0:y1, x0:x1]
         mask = patch == rare[int(donor.class_ids[index])]
+        if not mask.any():
+            continue
         shift = int(rng.integers(-x0, width - x1 + 1))
         x0, x1 = x0 + shift, x1 + shift
         result.image[y0:y1, x0:x1][mask] = donor.image[y0:y1, x0 - shift : x1 - shift][mask]
@@ -113,6 +121,7 @@ def random_crop(frame: Frame, config: DataConfig, rng: np.random.Generator) -> F
         boxes[keep],
         frame.class_ids[keep],
         (frame.ignored | cut)[keep],
+        frame.boxed,
     )
 
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The learned quantiser of Z_b and the density that its training rate is estimated with.
 
-    z_b --(* gain[rate])--> y --round--> symbols --(* step[rate])--> z_b of the server
-                            |
-                            +--(+ noise)--> density --> bits
+    z_b --(* gain[rate])--> round --> symbols --(* step[rate])--> z_b of the server
+                                         |
+                                         +--> density --> bits
 
 One set of weights serves all rates: a rate is a gain and a reconstruction step per channel
-(Slimmable encoders, arXiv 2306.12691). The tail sees straight-through rounded values, the density
-sees noisy ones (Minnen and Singh, arXiv 2007.08739, section 3.1).
+(Slimmable encoders, arXiv 2306.12691). Rounding passes gradients straight through, for the tail and
+for the density alike (Theis et al., arXiv 1703.00395). Uniform noise in place of rounding, the more
+usual choice, overstates the cost of channels that are nearly always zero: in a run with small gains
+it reported 3.3 kB a frame where 4 bytes were sent.
 """
 
 import math
@@ -110,8 +112,7 @@ class Bottleneck(nn.Module):
         step = self.log_step[rate][:, :, None, None].exp()
         y = z * gain
         rounded = y + (y.round() - y).detach()
-        noisy = (y + torch.rand_like(y) - 0.5) / gain if self.training else rounded / gain
-        bits = self.density.bits(noisy, 0.5 / gain).sum(dim=1).mean(dim=(1, 2))
+        bits = self.density.bits(rounded / gain, 0.5 / gain).sum(dim=1).mean(dim=(1, 2))
         return rounded * step, bits
 
 
@@ -126,7 +127,7 @@ class RateController(nn.Module):
     log_lambda: Tensor
     targets: Tensor
 
-    def __init__(self, targets: list[float], speed: float = 0.02) -> None:
+    def __init__(self, targets: list[float], speed: float = 0.005) -> None:
         super().__init__()
         self.register_buffer('targets', torch.tensor(targets))
         # Loss per kilobyte: about what one buys at that size, so that the start is near the end.

@@ -9,9 +9,14 @@ import torch
 
 import mtl_split_train.vision  # noqa: F401  (Lightning imports torchvision)
 from mtl_split_core.errors import DataError
-from mtl_split_train.dataset import read_dataset
 from mtl_split_train.export import export_bundle
-from mtl_split_train.module import SplitModule
+from mtl_split_train.formats import read_split
+from mtl_split_train.module import SplitModule, read_parameters
+
+#: What a file that is no checkpoint, or one of another network, raises on its way into a module.
+_WRONG_CONTENT = (
+    DataError, EOFError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,20 +25,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data',
         type=Path,
-        required=True,
-        help='folder with the training frames (the tables are counted on them)',
+        help='folder of the data set; the tables are counted on its training split (default: '
+        "the configuration's)",
     )
     parser.add_argument('--out', type=Path, required=True, help='folder of the new bundle')
+    parser.add_argument(
+        '--with-torch',
+        action='store_true',
+        help="also write encoder.safetensors and tail.safetensors for the backend 'torch'",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Export and verify."""
     module = load_module(args.checkpoint)
-    data = read_dataset(args.data / module.config.data.train)
-    bundle = export_bundle(module.network, module.config, data, args.out)
+    config = module.config.data
+    root = args.data or Path(config.root)
+    data = read_split(config.format, root, config.train)
+    if data.classes != module.classes:
+        msg = (
+            f'{data.path} has the classes {data.classes.mapping()}, {args.checkpoint} was trained '
+            f'on {module.classes.mapping()}: give the --data of its run'
+        )
+        raise DataError(msg)
+    bundle = export_bundle(
+        module.network, module.config, data, args.out, with_torch=args.with_torch
+    )
     print(
         f'wrote {args.out} (fingerprint {bundle.fingerprint:016x}), verified torch against ONNX at '
-        f'every rate; next: mtl-split eval --data {args.data / module.config.data.val} '
+        f'every rate; next: mtl-split eval --data {root / config.val} '
         f'--bundle {args.out} --all-rates --update-bundle'
     )
     return 0
@@ -47,10 +67,7 @@ def load_module(checkpoint: Path) -> SplitModule:
     """
     try:
         state = torch.load(checkpoint, map_location='cpu', weights_only=True)
-        parameters = state['hyper_parameters']
-        module = SplitModule(
-            **{k: parameters[k] for k in ('config', 'class_weights', 'detection_classes')}
-        )
+        module = SplitModule(**read_parameters(state['hyper_parameters']))
         module.load_state_dict(state['state_dict'])
     except OSError as error:
         msg = (
@@ -58,7 +75,7 @@ def load_module(checkpoint: Path) -> SplitModule:
             'out/train/NAME/checkpoints/best.ckpt'
         )
         raise DataError(msg) from error
-    except (KeyError, TypeError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except _WRONG_CONTENT as error:
         reason = ' '.join(str(error).split())[:200]
         msg = f'{checkpoint} is not a checkpoint of this network family: {reason}'
         raise DataError(msg) from error

@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger  # isort: ski
 from mtl_split_core.errors import DataError
 from mtl_split_train.config import TrainConfig, load_config
 from mtl_split_train.data import EvaluationSet, TrainingSet, class_weights, make_loader
-from mtl_split_train.dataset import read_dataset
+from mtl_split_train.formats import read_split
 from mtl_split_train.module import SplitModule, config_mapping
 
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand."""
     parser.add_argument('--config', type=Path, required=True, help='YAML file, see experiments/')
     parser.add_argument(
-        '--data', type=Path, required=True, help='folder that holds the train and val folders'
+        '--data', type=Path, help="folder of the data set (default: the configuration's data.root)"
     )
     parser.add_argument(
         '--out', type=Path, default=None, help='run folder (default: out/train/NAME)'
@@ -69,13 +69,18 @@ def main(args: argparse.Namespace) -> int:
     if last.is_file() and not args.resume:
         msg = f'{out} holds a run already; add --resume to go on, or choose another --out'
         raise DataError(msg)
-    train = read_dataset(args.data / config.data.train)
-    val = read_dataset(args.data / config.data.val)
+    root = args.data or Path(config.data.root)
+    train = read_split(config.data.format, root, config.data.train)
+    val = read_split(config.data.format, root, config.data.val)
+    if train.classes != val.classes:
+        msg = (
+            f'{train.path} has the classes {train.classes.mapping()}, {val.path} '
+            f'{val.classes.mapping()}: both splits must have the same, in the same order'
+        )
+        raise DataError(msg)
     pl.seed_everything(config.schedule.seed, workers=True, verbose=False)
     module = SplitModule(
-        config_mapping(config),
-        class_weights(train).tolist(),
-        list(train.categories),
+        config_mapping(config), train.classes.mapping(), class_weights(train).tolist()
     )
     if args.init:
         initialise(module, args.init)
@@ -111,10 +116,11 @@ def main(args: argparse.Namespace) -> int:
         # Our own checkpoints hold plain mappings and tensors only.
         weights_only=True,
     )
-    print(
-        f'checkpoints are in {last.parent}; next: mtl-split export --checkpoint '
-        f'{last.with_name("best.ckpt")} --data {args.data} --out models/{config.bundle.name}'
-    )
+    if trainer.is_global_zero:
+        print(
+            f'checkpoints are in {last.parent}; next: mtl-split export --checkpoint '
+            f'{last.with_name("best.ckpt")} --data {root} --out models/{config.bundle.name}'
+        )
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from mtl_split_core.errors import DataError
+from mtl_split_train.formats import FORMATS
 from mtl_split_train.network import INPUT_MULTIPLE, NetworkConfig
 
 
@@ -29,8 +30,10 @@ class DataConfig:
     """Where the pictures are and how they are fed.
 
     Args:
-        train: Training folder (images, labels, annotations.json), relative to ``--data``.
-        val: Folder for the figures along the way and for choosing a checkpoint.
+        format: Layout of the data, one of ``mtl_split_train.formats.FORMATS``.
+        root: Folder of the data set, where ``--data`` names no other.
+        train: Split to train on: a folder of ``root`` for ``camvid``, else the split's name.
+        val: Split for the figures along the way and for choosing a checkpoint.
         input_width: Width of the exported network's input, pixel.
         input_height: Its height.
         crop_width: Width of the training crops.
@@ -41,6 +44,8 @@ class DataConfig:
         workers: Loader processes.
     """
 
+    format: str = 'camvid'
+    root: str = 'data/camvid'
     train: str = 'train'
     val: str = 'val'
     input_width: int = 480
@@ -53,6 +58,9 @@ class DataConfig:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            msg = f'data.format is {self.format!r}; it must be one of {", ".join(FORMATS)}'
+            raise DataError(msg)
         for name in ('input_width', 'input_height', 'crop_width', 'crop_height'):
             value = getattr(self, name)
             if value <= 0 or value % INPUT_MULTIPLE:
@@ -80,7 +88,7 @@ class RateConfig:
     targets: list[float] = field(default_factory=lambda: [1500.0, 3000.0, 6000.0])
     default: int = 1
     unquantised: float = 0.1
-    speed: float = 0.02
+    speed: float = 0.005
 
     def __post_init__(self) -> None:
         if not self.targets or sorted(self.targets) != self.targets or self.targets[0] <= 0:

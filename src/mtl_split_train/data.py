@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a checked folder to batches of tensors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,23 +15,34 @@ from torch.utils.data import Dataset as TorchDataset
 from mtl_split_core.geometry import Letterbox
 from mtl_split_train.augment import Frame, augment, paste_objects
 from mtl_split_train.config import TrainConfig
-from mtl_split_train.dataset import SEGMENTATION_CLASSES, TIME_OF_DAY, Dataset, Sample
+from mtl_split_train.samples import Dataset, Sample, spread
 
 #: torchvision's mean and spread of ImageNet, RGB, for values 0 to 1; they travel in the bundle.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 #: A class with a smaller share of the training pixels is one that copy-paste adds to.
 _RARE_SHARE = 0.02
+#: Frames are kept in memory up to this many pixels (4 bytes each), all of CamVid and more.
+_CACHED_PIXELS = 2**29
+#: Label maps that the shares of the classes are counted on.
+_COUNTED = 1000
+#: Id of the attribute of a picture that has none; no loss counts it.
+NO_ATTRIBUTE = -1
 
 
 @dataclass(slots=True)
 class Batch:
-    """Pictures [N, 3, H, W] normalised, labels [N, H, W] int64, boxes, attribute ids [N]."""
+    """Pictures [N, 3, H, W] normalised, labels [N, H, W] int64, boxes, attribute ids [N].
+
+    ``boxed`` tells whose boxes were labelled. Each target has ``boxes``, ``labels``, ``ignored``
+    regions and their ``ignored_labels``.
+    """
 
     images: Tensor
     labels: Tensor
     targets: list[dict[str, Tensor]]
     attribute: Tensor
+    boxed: list[bool]
 
     def to(self, device: torch.device) -> 'Batch':
         """Return the batch on ``device``."""
@@ -40,6 +51,7 @@ class Batch:
             self.labels.to(device, non_blocking=True),
             [{k: v.to(device, non_blocking=True) for k, v in t.items()} for t in self.targets],
             self.attribute.to(device, non_blocking=True),
+            self.boxed,
         )
 
 
@@ -51,6 +63,24 @@ def load_frame(sample: Sample) -> Frame:
         sample.boxes,
         sample.class_ids.astype(np.int64),
         sample.iscrowd,
+        sample.has_boxes,
+    )
+
+
+def shrink(frame: Frame, scale: float) -> Frame:
+    """Return a frame at the scale of the network's input, where the source is larger."""
+    if scale >= 1.0:
+        return frame
+    height, width = frame.label.shape
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    factors = np.array([size[0] / width, size[1] / height] * 2, np.float32)
+    return Frame(
+        np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8),
+        np.asarray(cv2.resize(frame.label, size, interpolation=cv2.INTER_NEAREST), np.uint8),
+        frame.boxes * factors,
+        frame.class_ids,
+        frame.ignored,
+        frame.boxed,
     )
 
 
@@ -62,32 +92,48 @@ def normalise(image: NDArray[np.uint8]) -> Tensor:
 
 
 class TrainingSet(TorchDataset[tuple[Frame, int]]):
-    """All frames in memory (0.5 MB each at 480x360), a new random view at every access."""
+    """A new random view of a frame at every access.
+
+    Frames are at the scale of the network's input and stay in memory where all of them fit (0.7 MB
+    each at 480x360).
+    """
 
     def __init__(self, dataset: Dataset, config: TrainConfig) -> None:
-        self.frames = [load_frame(sample) for sample in dataset.images]
-        self.attribute = [TIME_OF_DAY.index(sample.time_of_day) for sample in dataset.images]
+        self.dataset = dataset
         self.config = config.data
-        share = pixel_shares(dataset)
+        pixels = len(dataset.images) * config.data.input_width * config.data.input_height
+        self.cache: list[Frame] | None = None
+        if pixels <= _CACHED_PIXELS:
+            self.cache = [self._load(index) for index in range(len(dataset.images))]
+        classes, share = dataset.classes, pixel_shares(dataset)
         ids = {
-            c: SEGMENTATION_CLASSES.index(n)
-            for c, n in enumerate(dataset.categories)
-            if n in SEGMENTATION_CLASSES
+            c: classes.segmentation.index(n)
+            for c, n in enumerate(classes.detection)
+            if n in classes.segmentation
         }
         self.rare = {c: i for c, i in ids.items() if share[i] < _RARE_SHARE}
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.dataset.images)
+
+    def _load(self, index: int) -> Frame:
+        sample = self.dataset.images[index]
+        size = (self.config.input_width, self.config.input_height)
+        return shrink(load_frame(sample), Letterbox.fit(sample.width, sample.height, *size).scale)
+
+    def frame(self, index: int) -> Frame:
+        """Return a frame; its arrays must not be changed."""
+        return self.cache[index] if self.cache is not None else self._load(index)
 
     def __getitem__(self, index: int) -> tuple[Frame, int]:
         # torch seeds itself per worker and epoch; NumPy takes its seed there, so a run repeats.
         rng = np.random.default_rng(int(torch.randint(2**62, ()).item()))
-        frame = self.frames[index]
+        frame = self.frame(index)
         if rng.random() < self.config.paste:
-            donor = self.frames[int(rng.integers(len(self.frames)))]
+            donor = self.frame(int(rng.integers(len(self))))
             if donor.label.shape == frame.label.shape:
                 frame = paste_objects(frame, donor, self.rare, rng)
-        return augment(frame, self.config, rng), self.attribute[index]
+        return augment(frame, self.config, rng), attribute_id(self.dataset, index)
 
 
 class EvaluationSet(TorchDataset[tuple[Frame, int]]):
@@ -105,21 +151,19 @@ class EvaluationSet(TorchDataset[tuple[Frame, int]]):
         frame = load_frame(sample)
         letterbox = Letterbox.fit(sample.width, sample.height, *self.size)
         frame.image = letterbox.apply(frame.image)
-        return frame, TIME_OF_DAY.index(sample.time_of_day)
+        return frame, attribute_id(self.dataset, index)
+
+
+def attribute_id(dataset: Dataset, index: int) -> int:
+    """Return the class of a whole picture, or ``NO_ATTRIBUTE``."""
+    value = dataset.images[index].attribute
+    return NO_ATTRIBUTE if value is None else dataset.classes.values.index(value)
 
 
 def collate(items: list[tuple[Frame, int]]) -> Batch:
     """Stack frames of equal size."""
     frames = [frame for frame, _ in items]
-    targets = [
-        {
-            'boxes': torch.from_numpy(f.boxes[~f.ignored].reshape(-1, 4)),
-            'labels': torch.from_numpy(f.class_ids[~f.ignored]),
-            'ignored': torch.from_numpy(f.boxes[f.ignored].reshape(-1, 4)),
-            'ignored_labels': torch.from_numpy(f.class_ids[f.ignored]),
-        }
-        for f in frames
-    ]
+    targets = [_target(frame) for frame in frames]
     return Batch(
         torch.stack([normalise(f.image) for f in frames]).contiguous(
             memory_format=torch.channels_last
@@ -127,31 +171,48 @@ def collate(items: list[tuple[Frame, int]]) -> Batch:
         torch.from_numpy(np.stack([f.label for f in frames]).astype(np.int64)),
         targets,
         torch.tensor([attribute for _, attribute in items]),
+        [f.boxed for f in frames],
     )
+
+
+def _target(frame: Frame) -> dict[str, Tensor]:
+    ignored, ignored_ids = frame.boxes[frame.ignored], frame.class_ids[frame.ignored]
+    if not frame.boxed:
+        # Nothing is known of any place, only of the objects that were pasted.
+        ignored = np.array([[-np.inf, -np.inf, np.inf, np.inf]], np.float32)
+        ignored_ids = np.zeros(1, np.int64)
+    return {
+        'boxes': torch.from_numpy(frame.boxes[~frame.ignored].reshape(-1, 4)),
+        'labels': torch.from_numpy(frame.class_ids[~frame.ignored]),
+        'ignored': torch.from_numpy(ignored.reshape(-1, 4)),
+        'ignored_labels': torch.from_numpy(ignored_ids),
+    }
 
 
 def make_loader(
     data: TorchDataset[Any], batch_size: int, *, shuffle: bool, workers: int
 ) -> DataLoader[Any]:
     """Return a loader of ``Batch``."""
-    collate_fn: Callable[[list[tuple[Frame, int]]], Batch] = collate
     return DataLoader(
         data,
         batch_size=batch_size,
         shuffle=shuffle,
         drop_last=shuffle and len(data) >= batch_size,  # type: ignore[arg-type]
-        collate_fn=collate_fn,
+        collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
     )
 
 
 def pixel_shares(dataset: Dataset) -> NDArray[np.float64]:
-    """Return the share of each segmentation class in the labelled pixels, [K], sum 1."""
+    """Return the share of each segmentation class in the labelled pixels, [K], sum 1.
+
+    Of a large data set, 1000 frames spread over it are counted.
+    """
     counts = np.zeros(256, np.int64)
-    for sample in dataset.images:
+    for sample in spread([s for s in dataset.images if s.label_map], _COUNTED):
         counts += np.bincount(sample.label().ravel(), minlength=256)
-    known = counts[: len(SEGMENTATION_CLASSES)]
+    known = counts[: len(dataset.classes.segmentation)]
     return known / max(1, int(known.sum()))
 
 
@@ -161,4 +222,4 @@ def class_weights(dataset: Dataset) -> Tensor:
     ENet, arXiv 1606.02147, section 5.1.
     """
     weight = 1.0 / np.log(1.02 + pixel_shares(dataset))
-    return torch.tensor(weight / weight.mean(), dtype=torch.float32)
+    return torch.tensor(weight / (weight.mean() if weight.size else 1.0), dtype=torch.float32)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained checkpoint becomes a bundle: two ONNX graphs and integer tables, verified."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,16 +21,19 @@ from mtl_split_core.geometry import Letterbox
 from mtl_split_core.tables import CodecTables
 from mtl_split_train.config import TrainConfig
 from mtl_split_train.data import MEAN, STD, normalise
-from mtl_split_train.dataset import Dataset
 from mtl_split_train.network import SplitNetwork, TailGraph
+from mtl_split_train.samples import Dataset
 from mtl_split_train.tasks import describe_tasks
+from mtl_split_train.torch_weights import CHECKSUMS, checksum, save_weights
 
 OPSET = 18
 #: Largest difference between torch and ONNX Runtime that another order of additions explains.
 _TOLERANCE = 2e-3
 
 
-def export_bundle(network: SplitNetwork, config: TrainConfig, data: Dataset, out: Path) -> Bundle:
+def export_bundle(
+    network: SplitNetwork, config: TrainConfig, data: Dataset, out: Path, with_torch: bool = False
+) -> Bundle:
     """Write the bundle of a trained network and check it.
 
     Args:
@@ -38,6 +42,7 @@ def export_bundle(network: SplitNetwork, config: TrainConfig, data: Dataset, out
         data: Frames that the tables are counted on: the training frames, since the codec is part
             of what was trained.
         out: Folder of the bundle; must not exist.
+        with_torch: Whether to add the weights that the ``torch`` backend runs.
 
     Raises:
         DataError: ``out`` exists, or the exported graphs do not agree with the network.
@@ -53,12 +58,16 @@ def export_bundle(network: SplitNetwork, config: TrainConfig, data: Dataset, out
         with torch.no_grad():
             z = network.encoder(image)
         write_graph(network.encoder, image, encoder, ['image'], ['z_b'])
-        graph = TailGraph(network.tail, (height, width)).eval()
-        write_graph(graph, z, tail, ['z_b'], ['boxes', 'scores', 'mask', 'time_of_day'])
+        graph = TailGraph(network.tail, (height, width), data.classes.attribute).eval()
+        write_graph(graph, z, tail, ['z_b'], graph.names)
         features = list(encode_all(encoder, data, width, height))
         tables = count_tables(network, features)
         manifest = describe(config, data, (int(z.shape[1]), int(z.shape[2]), int(z.shape[3])))
+        weights = save_weights(network, config, data.classes, Path(folder)) if with_torch else []
+        manifest['training'][CHECKSUMS] = {path.name: checksum(path) for path in weights}
         bundle = write_bundle(out, manifest, encoder, tail, tables)
+        for path in weights:
+            shutil.copyfile(path, out / path.name)
     verify(bundle, network, data)
     return bundle
 
@@ -79,7 +88,7 @@ def describe(config: TrainConfig, data: Dataset, shape: tuple[int, int, int]) ->
         },
         'feature': dict(zip(('channels', 'height', 'width'), shape, strict=True)),
         'default_rate': config.rates.default,
-        'tasks': describe_tasks(data.categories),
+        'tasks': describe_tasks(data.classes),
         'training': {
             'backbone': config.network.backbone,
             'stage': config.network.stage,
@@ -138,7 +147,8 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
     encoder = load_network(bundle.encoder_path)
     tail = load_network(bundle.tail_path)
     codecs = make_codecs(bundle)
-    graph = TailGraph(network.tail, (bundle.input.height, bundle.input.width)).eval()
+    size = (bundle.input.height, bundle.input.width)
+    graph = TailGraph(network.tail, size, data.classes.attribute).eval()
     for sample in data.images[:: max(1, len(data.images) // frames)][:frames]:
         box = Letterbox.fit(sample.width, sample.height, bundle.input.width, bundle.input.height)
         x = normalise(box.apply(sample.image()))[None]
@@ -164,9 +174,7 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
                 f'z_b at rate {rate}', received[inside], expected[0].numpy()[inside], sample.name
             )
             found = tail.run({'z_b': received[None]})
-            for name, value in zip(
-                ('boxes', 'scores', 'mask', 'time_of_day'), outputs, strict=True
-            ):
+            for name, value in zip(graph.names, outputs, strict=True):
                 if name == 'mask':
                     differing = float((found[name] != value.numpy()).mean())
                     if differing > 1e-3:

@@ -30,7 +30,7 @@ class DetectionHead(nn.Module):
     """FCOS (Tian et al., arXiv 1904.01355): torchvision's head, matcher and losses."""
 
     def __init__(
-        self, widths: dict[int, int], num_classes: int, width: int = 96, depth: int = 2
+        self, widths: dict[int, int], num_classes: int, width: int = 64, depth: int = 2
     ) -> None:
         super().__init__()
         self.lateral = nn.ModuleDict(
@@ -110,6 +110,20 @@ def _inside_any(points: Tensor, boxes: Tensor) -> Tensor:
     return (low & high).any(dim=1)
 
 
+def mean_cross_entropy(
+    logits: Tensor, labels: Tensor, ignore: int, weight: Tensor | None = None
+) -> Tensor:
+    """Return the mean over the labels that are not ``ignore``, weighted by class; 0 without any."""
+    total = functional.cross_entropy(
+        logits, labels, weight=weight, ignore_index=ignore, reduction='sum'
+    )
+    known = (labels != ignore).to(logits.dtype)
+    if weight is not None:
+        known = known * weight[labels.clamp(0, len(weight) - 1)]
+    # Without a label the sum is zero and still part of the graph, as DDP wants every parameter.
+    return total / known.sum().clamp_min(1e-6)
+
+
 class SegmentationHead(nn.Module):
     """Class logits from the stride-4 level, restored to stride 2 by sub-pixel convolution."""
 
@@ -127,11 +141,14 @@ class SegmentationHead(nn.Module):
 
     @staticmethod
     def loss(logits: Tensor, labels: Tensor, weight: Tensor, ignore: int) -> Tensor:
-        """Return the class-weighted cross-entropy at label size, labels [N, H, W] int64."""
+        """Return the class-weighted cross-entropy at label size, labels [N, H, W] int64.
+
+        Zero where every pixel has the label ``ignore``.
+        """
         full = functional.interpolate(
             logits.float(), size=labels.shape[-2:], mode='bilinear', align_corners=False
         )
-        return functional.cross_entropy(full, labels, weight=weight, ignore_index=ignore)
+        return mean_cross_entropy(full, labels, ignore, weight)
 
 
 class ClassificationHead(nn.Module):
@@ -147,3 +164,8 @@ class ClassificationHead(nn.Module):
         """Return logits [N, K]."""
         logits: Tensor = self.layers(levels[32])
         return logits
+
+    @staticmethod
+    def loss(logits: Tensor, labels: Tensor, ignore: int) -> Tensor:
+        """Return the cross-entropy, labels [N] int64; zero where all are ``ignore``."""
+        return mean_cross_entropy(logits.float(), labels, ignore)

@@ -13,8 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from mtl_split_core.errors import DataError
 from mtl_split_core.results import Detections
-
-from .dataset import Dataset
+from mtl_split_train.samples import Dataset, Sample
 
 
 class DetectionMetrics(TypedDict):
@@ -65,7 +64,8 @@ def evaluate_detections(
 
     Args:
         dataset: The truth.
-        detections: One result per image of the dataset, in its order.
+        detections: One result per image of the dataset, in its order; those of images whose
+            boxes were not labelled are not looked at.
         class_names: What the class ids of `detections` mean; the dataset's categories if None.
 
     Returns:
@@ -84,22 +84,28 @@ def evaluate_detections(
     if len(detections) != len(dataset.images):
         msg = f'{len(detections)} results for the {len(dataset.images)} images of {dataset.path}'
         raise DataError(msg)
+    pairs = zip(dataset.images, detections, strict=True)
+    labelled = [(sample, result) for sample, result in pairs if sample.has_boxes]
+    if not labelled:
+        nothing = float('nan')
+        per_class = dict.fromkeys(dataset.categories, nothing)
+        return {'map': nothing, 'map50': nothing, 'map50_per_class': per_class}
     truth = COCO()
     truth.dataset = {
-        'images': [{'id': number} for number in range(1, len(detections) + 1)],
+        'images': [{'id': number} for number in range(1, len(labelled) + 1)],
         'categories': [{'id': i, 'name': name} for i, name in enumerate(dataset.categories)],
-        'annotations': _truth(dataset),
+        'annotations': _truth([sample for sample, _ in labelled]),
     }
     found = [
         [number, *_xywh(box), score, dataset.categories.index(names[class_id])]
-        for number, result in enumerate(detections, 1)
+        for number, (_, result) in enumerate(labelled, 1)
         for box, score, class_id in zip(result.boxes, result.scores, result.class_ids, strict=True)
     ]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
         truth.createIndex()
         answers = truth.loadRes(np.array(found, np.float64)) if found else COCO()
         evaluation = COCOeval(truth, answers, 'bbox')
-        evaluation.params.imgIds = list(range(1, len(detections) + 1))
+        evaluation.params.imgIds = list(range(1, len(labelled) + 1))
         evaluation.params.catIds = list(range(len(dataset.categories)))
         evaluation.evaluate()
         evaluation.accumulate()
@@ -114,15 +120,16 @@ def evaluate_detections(
     }
 
 
-def accuracy(predicted: Sequence[str], truth: Sequence[str]) -> float:
-    """Share of right answers, 0 to 1; NaN without any."""
-    right = [answer == true for answer, true in zip(predicted, truth, strict=True)]
+def accuracy(predicted: Sequence[str], truth: Sequence[str | None]) -> float:
+    """Share of right answers, 0 to 1; NaN without any. Frames whose truth is None do not count."""
+    pairs = zip(predicted, truth, strict=True)
+    right = [answer == true for answer, true in pairs if true is not None]
     return float(np.mean(right)) if right else float('nan')
 
 
-def _truth(dataset: Dataset) -> list[dict[str, object]]:
+def _truth(samples: Sequence[Sample]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    for number, sample in enumerate(dataset.images, 1):
+    for number, sample in enumerate(samples, 1):
         for box, class_id, crowd in zip(
             sample.boxes, sample.class_ids, sample.iscrowd, strict=True
         ):

@@ -3,6 +3,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,18 @@ from torch import Tensor
 import mtl_split_train.vision  # noqa: F401  (Lightning imports torchvision)
 
 import lightning.pytorch as pl  # isort: skip
-from torchmetrics.classification import MulticlassJaccardIndex  # isort: skip
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex  # isort: skip
 from torchmetrics.detection import MeanAveragePrecision  # isort: skip
 
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.postprocess import select_boxes
 from mtl_split_train.bottleneck import RateController
 from mtl_split_train.config import TrainConfig, parse_config
-from mtl_split_train.data import Batch
-from mtl_split_train.dataset import SEGMENTATION_CLASSES, TIME_OF_DAY, VOID
-from mtl_split_train.heads import SegmentationHead
+from mtl_split_train.data import NO_ATTRIBUTE, Batch
+from mtl_split_train.dataset import camvid_classes
+from mtl_split_train.heads import ClassificationHead, SegmentationHead
 from mtl_split_train.network import NetworkOutput, SplitNetwork, TailGraph
+from mtl_split_train.samples import VOID, Classes
 from mtl_split_train.tasks import MAX_DETECTIONS, NMS_IOU
 
 #: Boxes from this score on count in the precision-recall curve.
@@ -32,41 +34,39 @@ _QUANTISER_SPEED = 4.0
 
 
 class SplitModule(pl.LightningModule):
-    """Trains one network for three tasks and several rates.
+    """Trains one network for up to three tasks and several rates.
 
     Loss = sum over tasks of weight * loss, as MTL-Split adds them up (arXiv 2407.05982, section
     3.2), plus lambda[rate] * kB.
 
     Args:
         config: The run, as plain mappings (Lightning keeps it in the checkpoint).
+        classes: Classes of the data, ``Classes.mapping()``.
         class_weights: Weight of each segmentation class, [K].
-        detection_classes: Names of the detection classes, in class order.
     """
 
     class_weights: Tensor
 
     def __init__(
-        self, config: dict[str, Any], class_weights: list[float], detection_classes: list[str]
+        self, config: dict[str, Any], classes: dict[str, Any], class_weights: list[float]
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.config: TrainConfig = parse_config(config)
-        classes = {
-            'detection': len(detection_classes),
-            'segmentation': len(SEGMENTATION_CLASSES),
-            'classification': len(TIME_OF_DAY),
-        }
+        self.classes = Classes.from_mapping(classes)
+        sizes = self.classes.sizes()
         data, stride = self.config.data, self.config.network.stride
         self.positions = math.ceil(data.input_height / stride) * math.ceil(
             data.input_width / stride
         )
         values = self.positions * self.config.network.channels
         bits = [8.0 * target / values for target in self.config.rates.targets]
-        self.network = SplitNetwork(self.config.network, classes, bits)
+        self.network = SplitNetwork(self.config.network, sizes, bits)
         self.rate_controller = RateController(self.config.rates.targets, self.config.rates.speed)
         self.register_buffer('class_weights', torch.tensor(class_weights))
-        self.miou = MulticlassJaccardIndex(classes['segmentation'], ignore_index=VOID)
+        self.miou = MulticlassJaccardIndex(max(2, sizes['segmentation']), ignore_index=VOID)
         self.map = MeanAveragePrecision(iou_type='bbox')
+        self.accuracy = MulticlassAccuracy(max(2, sizes['classification']), average='micro')
 
     def configure_optimizers(self) -> Any:
         """AdamW without decay on biases, norms, quantiser; linear warm-up, then a cosine."""
@@ -75,7 +75,7 @@ class SplitModule(pl.LightningModule):
         free: list[torch.nn.Parameter] = []
         quantiser: list[torch.nn.Parameter] = []
         for name, parameter in self.network.named_parameters():
-            if 'bottleneck.log_' in name or '.density.' in name:
+            if _is_quantiser(name):
                 quantiser.append(parameter)
             else:
                 (decayed if parameter.ndim > 1 else free).append(parameter)
@@ -117,65 +117,93 @@ class SplitModule(pl.LightningModule):
         """Return the joint loss of one batch, with a random rate for each sample."""
         samples = len(batch.images)
         rate = torch.randint(self.network.encoder.bottleneck.rates, (samples,), device=self.device)
-        whole = torch.rand(()) < self.config.rates.unquantised
+        whole = bool(torch.rand(()) < self.config.rates.unquantised)
         output: NetworkOutput = self.network(batch.images, None if whole else rate)
-        weights = self.config.loss
-        losses = {
-            'detection': weights.detection
-            * self.network.tail.detection.loss(output.detection, batch.targets),
-            'segmentation': weights.segmentation
-            * SegmentationHead.loss(output.segmentation, batch.labels, self.class_weights, VOID),
-            'classification': weights.classification
-            * torch.nn.functional.cross_entropy(output.classification.float(), batch.attribute),
-        }
-        if output.bits is not None:
+        losses = self.task_losses(output, batch)
+        if output.bits is None:
+            # Zero, but every parameter takes part in every step, as DDP wants it.
+            quantiser = [p for n, p in self.network.named_parameters() if _is_quantiser(n)]
+            silent = 0.0 * torch.stack([p.sum() for p in quantiser]).sum()
+        else:
             frame_bytes = output.bits * (self.positions / 8.0)
             losses['rate'] = self.rate_controller(frame_bytes, rate)
+            silent = torch.zeros((), device=self.device)
             for k in range(len(self.config.rates.targets)):
                 if (rate == k).any():
                     self._log(f'bytes/{k}', frame_bytes[rate == k].mean(), samples)
-        loss = torch.stack(list(losses.values())).sum()
+        loss = torch.stack(list(losses.values())).sum() + silent
         for name, value in losses.items():
             self._log(f'loss/{name}', value, samples)
         self._log('loss/total', loss, samples, prog_bar=True)
         return loss
+
+    def task_losses(self, output: NetworkOutput, batch: Batch) -> dict[str, Tensor]:
+        """Return the weighted loss of each task; frames without labels for it add nothing."""
+        weights, tail = self.config.loss, self.network.tail
+        losses: dict[str, Tensor] = {}
+        if tail.detection is not None and output.detection is not None:
+            losses['detection'] = weights.detection * tail.detection.loss(
+                output.detection, batch.targets
+            )
+        if output.segmentation is not None:
+            losses['segmentation'] = weights.segmentation * SegmentationHead.loss(
+                output.segmentation, batch.labels, self.class_weights, VOID
+            )
+        if output.classification is not None:
+            losses['classification'] = weights.classification * ClassificationHead.loss(
+                output.classification, batch.attribute, NO_ATTRIBUTE
+            )
+        return losses
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer one frame at the default rate, in pixels of its source, as the server does."""
         rate = torch.tensor([self.config.rates.default], device=self.device)
         output: NetworkOutput = self.network(batch.images, rate)
         height, width = batch.images.shape[-2:]
-        graph = TailGraph(self.network.tail, (height, width))
-        boxes, scores, mask, _ = (answer.float().cpu().numpy() for answer in graph.answers(output))
+        graph = TailGraph(self.network.tail, (height, width), 'attribute')
+        answers = {k: v.float().cpu().numpy() for k, v in graph.answers(output).items()}
         letterbox = Letterbox.fit(batch.labels.shape[-1], batch.labels.shape[-2], width, height)
-        found = select_boxes(boxes, scores, letterbox, MEASURED_SCORE, NMS_IOU, MAX_DETECTIONS)
-        answer = letterbox.mask_to_source(mask.astype(np.uint8))
-        self.miou.update(torch.from_numpy(answer)[None].to(self.device), batch.labels)
-        target = batch.targets[0]
-        self.map.update(
-            [{
-                'boxes': torch.from_numpy(found.boxes),
-                'scores': torch.from_numpy(found.scores),
-                'labels': torch.from_numpy(found.class_ids).long(),
-            }],
-            [{
-                'boxes': torch.cat((target['boxes'], target['ignored'])),
-                'labels': torch.cat((target['labels'], target['ignored_labels'])),
-                'iscrowd': torch.cat((
-                    torch.zeros_like(target['labels']), torch.ones_like(target['ignored_labels'])
-                )),
-            }],
-        )  # fmt: skip
+        if 'mask' in answers and (batch.labels != VOID).any():
+            answer = letterbox.mask_to_source(answers['mask'].astype(np.uint8))
+            self.miou.update(torch.from_numpy(answer)[None].to(self.device), batch.labels)
+        if 'boxes' in answers and batch.boxed[0]:
+            found = select_boxes(
+                answers['boxes'],
+                answers['scores'],
+                letterbox,
+                MEASURED_SCORE,
+                NMS_IOU,
+                MAX_DETECTIONS,
+            )
+            self.map.update(
+                [{
+                    'boxes': torch.from_numpy(found.boxes),
+                    'scores': torch.from_numpy(found.scores),
+                    'labels': torch.from_numpy(found.class_ids).long(),
+                }],
+                [_box_truth(batch.targets[0])],
+            )  # fmt: skip
+        if output.classification is not None and batch.attribute[0] != NO_ATTRIBUTE:
+            self.accuracy.update(output.classification.float(), batch.attribute)
         assert output.bits is not None
-        self._log('val/bytes', output.bits.mean() * (self.positions / 8.0), 1)
+        size = output.bits.mean() * (self.positions / 8.0)
+        self.log('val/bytes', size, batch_size=1, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Log mIoU and mAP50 over all frames, and their mean, which chooses the checkpoint."""
-        miou, map50 = self.miou.compute(), self.map.compute()['map_50'].clamp_min(0)
-        self.log_dict({'val/miou': miou, 'val/map50': map50}, prog_bar=True)
-        self.log('val/mean', (miou + map50.to(miou)) / 2)
-        self.miou.reset()
-        self.map.reset()
+        """Log the figure of each task over all frames; their mean chooses the checkpoint."""
+        found: dict[str, Tensor] = {}
+        if self.classes.segmentation:
+            found['val/miou'] = self.miou.compute()
+        if self.classes.detection:
+            found['val/map50'] = self.map.compute()['map_50'].clamp_min(0)
+        if self.classes.values:
+            found['val/accuracy'] = self.accuracy.compute()
+        self.log_dict(found, prog_bar=True)
+        self.log(
+            'val/mean', torch.stack([v.float().to(self.device) for v in found.values()]).mean()
+        )
+        for metric in (self.miou, self.map, self.accuracy):
+            metric.reset()
 
     def _log(self, name: str, value: Tensor, samples: int, *, prog_bar: bool = False) -> None:
         self.log(
@@ -191,3 +219,32 @@ class SplitModule(pl.LightningModule):
 def config_mapping(config: TrainConfig) -> dict[str, Any]:
     """Return a configuration as plain mappings, the inverse of ``parse_config``."""
     return dataclasses.asdict(config)
+
+
+def read_parameters(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of ``SplitModule`` from what a checkpoint keeps.
+
+    The first checkpoints named the detection classes alone, those of the other tasks being
+    CamVid's.
+
+    Raises:
+        KeyError: Something is missing: the checkpoint is of another family.
+    """
+    found = dict(hyper_parameters)
+    if 'detection_classes' in found:
+        found['classes'] = camvid_classes(found['detection_classes']).mapping()
+    return {key: found[key] for key in ('config', 'classes', 'class_weights')}
+
+
+def _is_quantiser(name: str) -> bool:
+    return 'bottleneck.log_' in name or '.density.' in name
+
+
+def _box_truth(target: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the boxes of a frame as torchmetrics takes them, ignored ones as crowds."""
+    labels, ignored = target['labels'], target['ignored_labels']
+    return {
+        'boxes': torch.cat((target['boxes'], target['ignored'])),
+        'labels': torch.cat((labels, ignored)),
+        'iscrowd': torch.cat((torch.zeros_like(labels), torch.ones_like(ignored))),
+    }

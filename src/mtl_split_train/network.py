@@ -36,21 +36,21 @@ class NetworkConfig:
     weights: str | None = None
     channels: int = 64
     stride: int = 16
-    width: int = 256
+    width: int = 160
     depth: int = 3
-    head_width: int = 96
+    head_width: int = 64
 
 
 @dataclass(slots=True)
 class NetworkOutput:
     """Head outputs by task, and the estimated bits per position of each sample.
 
-    ``bits`` [N] is None where nothing was quantised.
+    ``bits`` [N] is None where nothing was quantised, an output where the network has no such task.
     """
 
-    detection: dict[str, Tensor]
-    segmentation: Tensor
-    classification: Tensor
+    detection: dict[str, Tensor] | None
+    segmentation: Tensor | None
+    classification: Tensor | None
     bits: Tensor | None
 
 
@@ -77,23 +77,42 @@ class Encoder(nn.Module):
 
 
 class Tail(nn.Module):
-    """What runs on the server: Z_b [N, C, h, w] to the raw outputs of all heads in one pass."""
+    """What runs on the server: Z_b [N, C, h, w] to the raw outputs of all heads in one pass.
+
+    A task without classes has no head, and the pyramid none of the levels that only it would use.
+    """
 
     def __init__(self, config: NetworkConfig, classes: dict[str, int]) -> None:
         super().__init__()
-        self.pyramid = Pyramid(config.channels, config.stride, config.width, config.depth)
+        if not any(classes.values()):
+            msg = 'the data has labels for no task; it needs boxes, label maps or an attribute'
+            raise DataError(msg)
+        finest = 4 if classes['segmentation'] else 8 if classes['detection'] else 32
+        self.pyramid = Pyramid(config.channels, config.stride, config.width, config.depth, finest)
         widths = self.pyramid.widths
-        self.detection = DetectionHead(widths, classes['detection'], config.head_width)
-        self.segmentation = SegmentationHead(widths[4], classes['segmentation'])
-        self.classification = ClassificationHead(widths[32], classes['classification'])
+        self.detection = (
+            DetectionHead(widths, classes['detection'], config.head_width)
+            if classes['detection']
+            else None
+        )
+        self.segmentation = (
+            SegmentationHead(widths[4], classes['segmentation'])
+            if classes['segmentation']
+            else None
+        )
+        self.classification = (
+            ClassificationHead(widths[32], classes['classification'])
+            if classes['classification']
+            else None
+        )
 
     def forward(self, z: Tensor) -> NetworkOutput:
         """Return the raw outputs of all heads."""
         levels = self.pyramid(z)
         return NetworkOutput(
-            self.detection(levels),
-            self.segmentation(levels),
-            self.classification(levels),
+            self.detection(levels) if self.detection else None,
+            self.segmentation(levels) if self.segmentation else None,
+            self.classification(levels) if self.classification else None,
             bits=None,
         )
 
@@ -103,7 +122,8 @@ class SplitNetwork(nn.Module):
 
     Args:
         config: Shapes of the network.
-        classes: Number of classes of ``detection``, ``segmentation`` and ``classification``.
+        classes: Number of classes of ``detection``, ``segmentation`` and ``classification``, 0
+            for an absent task.
         bits: Entropy of one value of Z_b that each rate starts with, smallest first.
     """
 
@@ -134,27 +154,44 @@ class TailGraph(nn.Module):
     """The tail as tail.onnx has it: decoded boxes, a label map at input size, probabilities.
 
     Maps Z_b [1, C, h, w] to boxes [L, 4] xyxy in input pixels, scores [L, K], mask uint8 [H, W]
-    and probabilities [K].
+    and probabilities [K], those of absent tasks left out.
 
     Args:
         tail: The trained tail.
         size: Height and width of the network input, pixel.
+        attribute: Name of the classification task, and so of its output.
     """
 
-    def __init__(self, tail: Tail, size: tuple[int, int]) -> None:
+    def __init__(self, tail: Tail, size: tuple[int, int], attribute: str) -> None:
         super().__init__()
         self.tail = tail
         self.size = size
+        self.attribute = attribute
 
-    def forward(self, z_b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    @property
+    def names(self) -> list[str]:
+        """Names of the outputs, in their order."""
+        return [
+            *(['boxes', 'scores'] if self.tail.detection else []),
+            *(['mask'] if self.tail.segmentation else []),
+            *([self.attribute] if self.tail.classification else []),
+        ]
+
+    def forward(self, z_b: Tensor) -> tuple[Tensor, ...]:
         """Return what tail.onnx gives for one frame."""
-        return self.answers(self.tail(z_b))
+        return tuple(self.answers(self.tail(z_b)).values())
 
-    def answers(self, output: NetworkOutput) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Turn the raw outputs of one frame into what tail.onnx gives."""
-        boxes, scores = self.tail.detection.decode(output.detection)
-        logits = nn.functional.interpolate(
-            output.segmentation, size=self.size, mode='bilinear', align_corners=False
-        )
-        mask = logits[0].argmax(dim=0).to(torch.uint8)
-        return boxes[0], scores[0], mask, output.classification[0].softmax(dim=0)
+    def answers(self, output: NetworkOutput) -> dict[str, Tensor]:
+        """Turn the raw outputs of one frame into what tail.onnx gives, by ``names``."""
+        answers: list[Tensor] = []
+        if self.tail.detection is not None and output.detection is not None:
+            boxes, scores = self.tail.detection.decode(output.detection)
+            answers += [boxes[0], scores[0]]
+        if output.segmentation is not None:
+            logits = nn.functional.interpolate(
+                output.segmentation, size=self.size, mode='bilinear', align_corners=False
+            )
+            answers.append(logits[0].argmax(dim=0).to(torch.uint8))
+        if output.classification is not None:
+            answers.append(output.classification[0].softmax(dim=0))
+        return dict(zip(self.names, answers, strict=True))

@@ -10,7 +10,7 @@ from torchvision.models.resnet import BasicBlock  # isort: skip
 from torchvision.ops import Conv2dNormActivation  # isort: skip
 
 #: Channels of the upsampled levels; the rest have the trunk's width.
-FINE_WIDTHS = {4: 48, 8: 128}
+FINE_WIDTHS = {4: 32, 8: 96}
 
 
 class Upsample(nn.Module):
@@ -33,9 +33,18 @@ class Pyramid(nn.Module):
 
     A feature pyramid (Lin et al., arXiv 1612.03144) whose bottom-up half starts at Z_b: finer
     levels cannot come from the backbone, they are restored from what Z_b carries.
+
+    Args:
+        in_channels: Channels of Z_b.
+        stride: Stride of Z_b in pixels, 8 or 16.
+        width: Channels of the trunk.
+        depth: Residual blocks at the stride of Z_b.
+        finest: Stride of the finest level that a head wants: 4, 8, or 32 without the way up.
     """
 
-    def __init__(self, in_channels: int, stride: int, width: int = 256, depth: int = 3) -> None:
+    def __init__(
+        self, in_channels: int, stride: int, width: int = 160, depth: int = 3, finest: int = 4
+    ) -> None:
         super().__init__()
         if stride not in (8, 16):
             msg = f'Z_b at stride {stride} is not supported; use 8 or 16'
@@ -58,17 +67,21 @@ class Pyramid(nn.Module):
             {
                 str(s): Conv2dNormActivation(width, width, kernel_size=3)
                 for s in (16, 8)
-                if stride <= s
+                if s >= max(stride, finest)
             }
         )
         self.up = nn.ModuleDict(
-            {str(s): Upsample(self.widths[2 * s], self.widths[s]) for s in (8, 4) if s < stride}
+            {
+                str(s): Upsample(self.widths[2 * s], self.widths[s])
+                for s in (8, 4)
+                if finest <= s < stride
+            }
         )
 
     def forward(self, z: Tensor) -> dict[int, Tensor]:
         """Map Z_b [N, C, h, w] to features by stride.
 
-        {4, 8, 16, 32} -> [N, ``widths[stride]``, H / stride, W / stride].
+        {4, 8, 16, 32}, from ``finest`` on -> [N, ``widths[stride]``, H / stride, W / stride].
         """
         levels: dict[int, Tensor] = {}
         x = self.stem(z)

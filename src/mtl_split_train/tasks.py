@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks as a bundle describes them: names, classes and the colours that people see."""
 
+import colorsys
 from collections.abc import Sequence
 from typing import Any
 
-from mtl_split_train.dataset import SEGMENTATION_CLASSES, TIME_OF_DAY
+from mtl_split_train.samples import Classes
 
-#: CamVid's own colours (Brostow, Fauqueur, Cipolla 2009), which its users know.
+#: CamVid's own colours (Brostow, Fauqueur, Cipolla 2009), which its users know; the first ones of
+#: any other data set too.
 _SEGMENTATION_COLORS = (
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (0, 0, 192), (128, 128, 0),
     (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
@@ -19,32 +21,47 @@ NMS_IOU = 0.5
 MAX_DETECTIONS = 100
 
 
-def describe_tasks(detection_classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the ``tasks`` list of bundle.yaml."""
-    return [
-        {
-            'name': 'detection',
-            'type': 'detection',
-            'classes': _classes(detection_classes, _BOX_COLORS),
-            'score_threshold': SCORE_THRESHOLD,
-            'nms_iou': NMS_IOU,
-            'max_detections': MAX_DETECTIONS,
-        },
-        {
-            'name': 'segmentation',
-            'type': 'segmentation',
-            'classes': _classes(SEGMENTATION_CLASSES, _SEGMENTATION_COLORS),
-        },
-        {
-            'name': 'time_of_day',
-            'type': 'classification',
-            'classes': _classes(TIME_OF_DAY, _ATTRIBUTE_COLORS),
-        },
-    ]
+def describe_tasks(classes: Classes) -> list[dict[str, Any]]:
+    """Return the ``tasks`` list of bundle.yaml, without the absent ones."""
+    tasks: list[dict[str, Any]] = []
+    if classes.detection:
+        tasks.append(
+            {
+                'name': 'detection',
+                'type': 'detection',
+                'classes': _classes(classes.detection, _BOX_COLORS),
+                'score_threshold': SCORE_THRESHOLD,
+                'nms_iou': NMS_IOU,
+                'max_detections': MAX_DETECTIONS,
+            }
+        )
+    if classes.segmentation:
+        tasks.append(
+            {
+                'name': 'segmentation',
+                'type': 'segmentation',
+                'classes': _classes(classes.segmentation, _SEGMENTATION_COLORS),
+            }
+        )
+    if classes.values:
+        tasks.append(
+            {
+                'name': classes.attribute,
+                'type': 'classification',
+                'classes': _classes(classes.values, _ATTRIBUTE_COLORS),
+            }
+        )
+    return tasks
 
 
 def _classes(names: Sequence[str], colors: Sequence[tuple[int, int, int]]) -> list[dict[str, Any]]:
     return [
-        {'name': name, 'color': list(colors[index % len(colors)])}
+        {'name': name, 'color': list(colors[index] if index < len(colors) else _color(index))}
         for index, name in enumerate(names)
     ]
+
+
+def _color(index: int) -> tuple[int, int, int]:
+    """Return a colour whose hue is far from those of the indices before (golden ratio steps)."""
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.75, 0.9 - 0.3 * (index % 2))
+    return round(255 * red), round(255 * green), round(255 * blue)

@@ -6,7 +6,7 @@ import pytest
 
 from mtl_split_train.augment import Frame, augment, paste_objects, random_crop
 from mtl_split_train.config import DataConfig
-from mtl_split_train.dataset import VOID
+from mtl_split_train.samples import VOID
 
 CONFIG = DataConfig(crop_width=96, crop_height=64)
 

@@ -99,3 +99,13 @@ def test_a_rate_starts_at_its_entropy(bits: float) -> None:
     symbols = (torch.randn(200_000) * gain_for(bits)).round()
     share = symbols.unique(return_counts=True)[1] / len(symbols)
     assert -(share * share.log2()).sum().item() == pytest.approx(bits, rel=0.02)
+
+
+def test_channels_that_are_always_zero_cost_next_to_nothing() -> None:
+    """The training estimate stays near the entropy where gains are small, also while training."""
+    torch.manual_seed(0)
+    bottleneck = Bottleneck(in_channels=6, channels=4, bits=[0.01]).train()
+    with torch.no_grad():
+        bottleneck.log_gain.fill_(-3.0)
+    _, bits = bottleneck.quantise(torch.randn(2, 4, 32, 32), torch.tensor([0, 0]))
+    assert bits.max() < 0.05

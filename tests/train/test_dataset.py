@@ -19,7 +19,7 @@ def test_reads_samples_in_order(tmp_path: Path) -> None:
     dataset = read_dataset(make_dataset(tmp_path / 'data'))
     assert dataset.categories == ('car', 'sign')
     assert [sample.name for sample in dataset.images] == ['f1', 'f2', 'f3']
-    assert [sample.time_of_day for sample in dataset.images] == ['day', 'dusk', 'day']
+    assert [sample.attribute for sample in dataset.images] == ['day', 'dusk', 'day']
     sample = dataset.images[2]
     np.testing.assert_array_equal(sample.boxes, [[2, 4, 10, 12]])
     assert sample.boxes.dtype == np.float32

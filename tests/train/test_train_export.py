@@ -1,99 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a data folder to a bundle, as a person types it: train, resume, export, load."""
 
-import argparse
 import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 import yaml
-from tests.tiny_dataset import HEIGHT, WIDTH, make_dataset
+from tests.train.project import CONFIG, export, train
 
 from mtl_split_core.backend import load_network
-from mtl_split_core.bundle import TaskType, load_bundle
+from mtl_split_core.bundle import TaskType, load_bundle, write_bundle
 from mtl_split_core.codecs import CodecId
 from mtl_split_core.encode import EncodeStage
-from mtl_split_core.errors import DataError
+from mtl_split_core.errors import BundleError, DataError
+from mtl_split_core.tables import CodecTables
 from mtl_split_core.tail import TailStage
 from mtl_split_train import cli_export, cli_train
 from mtl_split_train.dataset import read_dataset
-
-CONFIG: dict[str, Any] = {
-    'bundle': {'name': 'made', 'version': '0.1.0', 'description': 'For a test.', 'licence': 'none'},
-    'network': {
-        'backbone': 'mobilenet_v3_small',
-        'stage': 4,
-        'channels': 8,
-        'stride': 16,
-        'width': 32,
-        'depth': 1,
-        'head_width': 32,
-    },
-    'data': {'input_width': 64, 'input_height': 48, 'crop_width': 64, 'crop_height': 48},
-    'rates': {'targets': [20, 60], 'default': 1},
-    'schedule': {'epochs': 20, 'batch_size': 2, 'validate_every': 5, 'warmup_epochs': 0.5},
-}
-
-
-def run(module: Any, *arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    result: int = module.main(parser.parse_args(list(arguments)))
-    return result
-
-
-@pytest.fixture(scope='module')
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data, a configuration and a finished run."""
-    root = tmp_path_factory.mktemp('project')
-    make_dataset(root / 'data' / 'train', frames=4)
-    make_dataset(root / 'data' / 'val', frames=2)
-    random = np.random.default_rng(0)
-    for path in sorted(root.glob('data/*/images/*.png')):
-        noise = random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-        cv2.imwrite(str(path), noise)
-    (root / 'run.yaml').write_text(yaml.safe_dump(CONFIG))
-    assert train(root) == 0
-    return root
-
-
-def train(root: Path, *more: str) -> int:
-    return run(
-        cli_train,
-        '--config',
-        str(root / 'run.yaml'),
-        '--data',
-        str(root / 'data'),
-        '--out',
-        str(root / 'out'),
-        '--accelerator',
-        'cpu',
-        *more,
-    )
-
-
-@pytest.fixture(scope='module')
-def bundle_folder(project: Path) -> Path:
-    """The bundle of that run."""
-    folder = project / 'bundle'
-    checkpoint = str(project / 'out/checkpoints/last.ckpt')
-    assert (
-        run(
-            cli_export,
-            '--checkpoint',
-            checkpoint,
-            '--data',
-            str(project / 'data'),
-            '--out',
-            str(folder),
-        )
-        == 0
-    )
-    return folder
 
 
 def test_a_run_leaves_checkpoints_and_logs(project: Path) -> None:
@@ -159,15 +85,25 @@ def test_split_equals_unsplit_in_torch(bundle_folder: Path, project: Path) -> No
 
 def test_export_does_not_overwrite(bundle_folder: Path, project: Path) -> None:
     with pytest.raises(DataError, match='exists; remove it or choose another --out'):
-        run(
-            cli_export,
-            '--checkpoint',
-            str(project / 'out/checkpoints/last.ckpt'),
-            '--data',
-            str(project / 'data'),
-            '--out',
-            str(bundle_folder),
-        )
+        export(project, bundle_folder)
+
+
+def test_tables_that_do_not_fit_the_encoder(bundle_folder: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    gain, step = bundle.tables.gain[:, :7], bundle.tables.step[:, :7]
+    tables = CodecTables.from_symbols(gain, step, [np.zeros((1, 7, 3, 4), np.int32)] * 2)
+    manifest = yaml.safe_load((bundle_folder / 'bundle.yaml').read_text())
+    with pytest.raises(BundleError, match=r'tables\.npz: has 2 rates and 7 channels.*2 and 8'):
+        write_bundle(tmp_path / 'x', manifest, bundle.encoder_path, bundle.tail_path, tables)
+    assert not (tmp_path / 'x').exists()
+
+
+def test_a_checkpoint_of_another_family(project: Path, tmp_path: Path) -> None:
+    state = torch.load(project / 'out/checkpoints/last.ckpt', weights_only=True)
+    state['hyper_parameters']['config']['network']['decoder'] = 'stage1'
+    torch.save(state, tmp_path / 'x.ckpt')
+    with pytest.raises(DataError, match=r'x\.ckpt is not a checkpoint of .*network\.decoder'):
+        cli_export.load_module(tmp_path / 'x.ckpt')
 
 
 @pytest.mark.parametrize(
@@ -194,7 +130,7 @@ def test_weights_of_another_network_are_refused(project: Path, tmp_path: Path) -
     other = {**CONFIG, 'network': {**CONFIG['network'], 'width': 48}}
     (tmp_path / 'run.yaml').write_text(yaml.safe_dump(other))
     with pytest.raises(DataError, match='is of another network'):
-        train(tmp_path, '--init', str(project / 'out/checkpoints/last.ckpt'))
+        train(tmp_path, '--init', project / 'out/checkpoints/last.ckpt')
 
 
 def test_the_average_starts_without_memory_of_the_random_start() -> None:

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the link can do, from own send times and the server's reports.
+
+The clocks of the two machines are never compared: a sample is a round trip on the edge's clock,
+less what the server held the frame on its own. A frame of n bytes takes `delay + n * slowness`, and
+a Kalman filter follows the two unknowns, so that a prediction for another size knows how sure it
+is. Frames that stay away count too: they took at least as long as they are out.
+"""
+
+import math
+from dataclasses import dataclass
+
+from mtl_split_edge.link import Report
+
+PACKET_BYTES = 1400
+"""Payload of a network packet; a frame is lost when one of its packets is."""
+
+_KEPT = 512
+_LEAST_SLOWNESS = 1e-9
+_MOST_SLOWNESS = 10.0
+_PRIOR_DELAY, _PRIOR_SLOWNESS = 0.02, 8e-6
+_DELAY_WALK = 0.002  # s per square root of a second
+_SLOWNESS_WALK = 0.3  # share of the slowness per square root of a second
+_JUMP = 3.0  # standard deviations from which on the link has changed, not wavered
+_SMOOTHING = 0.3
+_MEMORY = 0.9  # what a count keeps from one report to the next
+_OUTAGE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEstimate:
+    """The link as the policy sees it.
+
+    Args:
+        known: Whether anything was measured yet.
+        delay_s: Round trip of an empty message, seconds.
+        slowness: Seconds per byte on the way to the server, above 0.
+        delay_sigma_s: Standard deviation of delay and jitter, seconds.
+        slowness_sigma: Standard deviation of the slowness.
+        loss: Share of lost packets, 0 to 1.
+        answered: Share of the frames that arrived which the server answers, 0 to 1.
+        server_factor: How much longer the server takes than the profile says, above 0.
+    """
+
+    known: bool
+    delay_s: float
+    slowness: float
+    delay_sigma_s: float = 0.0
+    slowness_sigma: float = 0.0
+    loss: float = 0.0
+    answered: float = 1.0
+    server_factor: float = 1.0
+
+    @property
+    def goodput(self) -> float:
+        """Bytes per second that arrive while the link is busy."""
+        return 1 / self.slowness
+
+    def travel_s(self, size: float, sigmas: float = 0.0) -> float:
+        """Return the seconds from the sending of a frame to the arrival of its answer.
+
+        The server's work is not in it.
+
+        Args:
+            size: Bytes.
+            sigmas: Standard deviations to add.
+        """
+        sigma = math.hypot(self.delay_sigma_s, size * self.slowness_sigma)
+        return self.delay_s + size * self.slowness + sigmas * sigma
+
+    def delivery(self, size: float) -> float:
+        """Return the chance that a frame arrives and is answered.
+
+        Args:
+            size: Bytes.
+        """
+        whole = (1 - self.loss) ** max(1, math.ceil(size / PACKET_BYTES))
+        return float(whole * self.answered)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    at: float
+    size: int
+    server_s: float
+
+
+class LinkEstimator:
+    """Follows the link. Not for several threads at once.
+
+    Args:
+        fingerprint: Of this edge's bundle; a server with another one answers nothing.
+    """
+
+    def __init__(self, fingerprint: int) -> None:
+        self._fingerprint = fingerprint
+        self._session: int | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._waiting: dict[int, _Sent] = {}
+        self._known = False
+        self._delay, self._slowness = _PRIOR_DELAY, _PRIOR_SLOWNESS
+        self._p_delay, self._p_cross = _PRIOR_DELAY**2, 0.0
+        self._p_slowness = _PRIOR_SLOWNESS**2
+        self._jitter = 0.005
+        self._updated = self._link_free = -math.inf
+        self._lost = self._received = 0.0
+        self._came = self._done = 0.0
+        self._foreign = False
+        self._server_factor = 1.0
+        self._report_s = 0.0
+        self._packets = 1.0
+
+    def sent(self, sequence: int, size: int, server_s: float, now: float) -> None:
+        """A frame goes out.
+
+        Args:
+            sequence: Its number.
+            size: Its payload, bytes.
+            server_s: What the profile says that the server will work on it, seconds.
+            now: Monotonic seconds.
+        """
+        self._waiting[sequence] = _Sent(now, size, server_s)
+        packets = max(1, math.ceil(size / PACKET_BYTES))
+        self._packets += _SMOOTHING * (packets - self._packets)
+        while len(self._waiting) > _KEPT:
+            del self._waiting[next(iter(self._waiting))]
+
+    def reported(self, report: Report, now: float) -> None:
+        """A link report arrived; one with impossible figures is ignored.
+
+        Args:
+            report: The report.
+            now: Monotonic seconds.
+        """
+        if not _possible(report):
+            return
+        if self._session != report.session:
+            # Another process: what is out will not be answered, and its way may be another one.
+            self._session = report.session
+            self._reset()
+        self._foreign = report.fingerprint != self._fingerprint
+        if self._foreign:
+            return
+        self._report_s = min(report.interval, 1.0)
+        if report.received or report.answered:
+            # A frame may arrive in one interval and be answered in the next.
+            self._came = _MEMORY * self._came + report.received
+            self._done = _MEMORY * self._done + report.answered
+        if not report.received:
+            return
+        # What a dead link or a full queue swallowed says nothing about single packets.
+        if self.silence_s(now) < _OUTAGE_S:
+            self._lost = _MEMORY * self._lost + report.lost
+            self._received = _MEMORY * self._received + report.received
+        self._acknowledge(report.last_sequence, report.hold_s, report.service_s, now)
+
+    def answered(self, sequence: int, service_s: float, now: float) -> None:
+        """The answer to one frame arrived by itself, sooner than the next report.
+
+        Args:
+            sequence: Number of the frame.
+            service_s: What the server says that it worked on it, seconds.
+            now: Monotonic seconds.
+        """
+        if math.isfinite(service_s) and service_s >= 0:
+            self._report_s = 0.0
+            self._acknowledge(sequence, service_s, service_s, now)
+
+    def estimate(self, now: float) -> LinkEstimate:
+        """Return what to expect of a frame that is sent now.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        slowness = self._slowness_now(now)
+        p_delay, p_slowness = self._spread(now)
+        arrived = self._lost + self._received
+        frame_loss = self._lost / arrived if arrived > 0 else 0.0
+        return LinkEstimate(
+            known=self._known,
+            delay_s=self._delay,
+            slowness=slowness,
+            delay_sigma_s=math.hypot(math.sqrt(p_delay), self._jitter),
+            slowness_sigma=min(math.sqrt(p_slowness), slowness),
+            loss=1 - (1 - min(frame_loss, 0.999)) ** (1 / self._packets),
+            answered=0.0 if self._foreign else min(1.0, (self._done + 1) / (self._came + 1)),
+            server_factor=self._server_factor,
+        )
+
+    def backlog_s(self, now: float) -> float:
+        """Return for how long the link is still busy with what was sent.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        free = self._free_after(list(self._waiting.values()), self._slowness_now(now))
+        return max(0.0, free - now)
+
+    def silence_s(self, now: float) -> float:
+        """Return for how long the oldest frame without a sign of arrival is out; 0 without one.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        first = next(iter(self._waiting.values()), None)
+        return now - first.at if first else 0.0
+
+    def _acknowledge(self, sequence: int, hold_s: float, service_s: float, now: float) -> None:
+        if sequence not in self._waiting:
+            return
+        before = []
+        for number in list(self._waiting):
+            frame = self._waiting.pop(number)
+            if number == sequence:
+                break
+            before.append(frame)
+        # Behind frames that were out before it, it began to travel when they were through.
+        began = max(frame.at, self._free_after(before, self._slowness))
+        self._update(frame.size, max(0.0, now - hold_s - began), now)
+        self._link_free = max(frame.at, now - hold_s - self._delay)
+        if frame.server_s > 0 and service_s > 0:
+            factor = min(max(service_s / frame.server_s, 0.1), 100.0)
+            self._server_factor += _SMOOTHING * (factor - self._server_factor)
+
+    def _update(self, size: int, trip: float, now: float) -> None:
+        self._p_delay, self._p_slowness = self._spread(now)
+        self._updated, self._known = now, True
+        surprise = trip - self._delay - size * self._slowness
+        noise = self._jitter**2
+        spread = self._p_delay + 2 * size * self._p_cross + size**2 * self._p_slowness + noise
+        if surprise**2 > _JUMP**2 * spread:
+            self._p_slowness += (surprise**2 - spread) / size**2
+            spread = surprise**2
+        else:
+            self._jitter += 0.1 * (min(max(abs(surprise), 0.001), 0.05) - self._jitter)
+        gain_delay = (self._p_delay + size * self._p_cross) / spread
+        gain_slowness = (self._p_cross + size * self._p_slowness) / spread
+        self._delay = max(0.0, self._delay + gain_delay * surprise)
+        self._slowness += gain_slowness * surprise
+        self._slowness = min(max(self._slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS)
+        h_delay = self._p_delay + size * self._p_cross
+        h_slowness = self._p_cross + size * self._p_slowness
+        self._p_delay = max(self._p_delay - gain_delay * h_delay, 1e-10)
+        self._p_slowness = max(self._p_slowness - gain_slowness * h_slowness, 1e-24)
+        self._p_cross -= gain_delay * h_slowness
+        limit = 0.99 * math.sqrt(self._p_delay * self._p_slowness)
+        self._p_cross = min(max(self._p_cross, -limit), limit)
+
+    def _spread(self, now: float) -> tuple[float, float]:
+        """Variances as they have grown since the latest sample."""
+        seconds = max(0.0, now - self._updated) if self._known else 0.0
+        p_delay = self._p_delay + seconds * _DELAY_WALK**2
+        walk = seconds * (_SLOWNESS_WALK * self._slowness) ** 2
+        return min(p_delay, _PRIOR_DELAY**2), self._p_slowness + walk
+
+    def _slowness_now(self, now: float) -> float:
+        """Slowness of the samples, or more where a frame is out for longer than that explains."""
+        first = next(iter(self._waiting.values()), None)
+        if first is None or not self._known:
+            return self._slowness
+        began = max(first.at, self._link_free)
+        # It may have arrived and not be reported yet.
+        out = now - began - self._report_s - self._delay - _JUMP * self._jitter
+        return min(max(self._slowness, out / max(first.size, 1)), _MOST_SLOWNESS)
+
+    def _free_after(self, frames: list[_Sent], slowness: float) -> float:
+        free = self._link_free
+        for frame in frames:
+            free = max(free, frame.at) + frame.size * slowness
+        return free
+
+
+def _possible(report: Report) -> bool:
+    """Whether the figures can be true; what comes over the wire need not be."""
+    figures = (report.interval, report.hold_s, report.service_s)
+    return all(math.isfinite(figure) and figure >= 0 for figure in figures)
