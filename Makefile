@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format
+.PHONY: help demo test lint format fuzz
 ARGS ?=
 SOURCED := source ros2_ws/env.sh &&
 
@@ -13,6 +13,10 @@ help: ## say what there is to make
 demo: ## run camera and server side on the shipped clip, write out/demo
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split demo $(ARGS)
+
+fuzz: ## throw damaged messages at all that reads the wire, write out/fuzz
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split fuzz $(ARGS)
 
 test: lint ## run every check: ruff, mypy --strict, pytest
 	@$(SOURCED) python3 -m pytest $(ARGS)

@@ -14,7 +14,7 @@ from mtl_split_core.errors import ImageError, PacketError, RefusalReason
 MAX_SIDE = 16384
 """Longest side of a source image or network input, pixels."""
 
-MAX_PIXELS = 2**26
+MAX_PIXELS = 2**24
 """Largest source image, pixels; what the answer allocates per frame grows with it."""
 
 PAD_VALUE = 114

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the edge knows of the link and of the server behind it, from the link reports."""
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -46,6 +47,15 @@ class Report:
     busy_fraction: float
     refusal: str
 
+    @property
+    def possible(self) -> bool:
+        """Whether its figures can be true; what comes over the wire need not be."""
+        figures = (self.goodput, self.hold_s, self.service_s, self.busy_fraction)
+        return (
+            all(math.isfinite(figure) and figure >= 0 for figure in figures)
+            and 0 < self.interval < math.inf
+        )
+
 
 class LinkState:
     """The newest report, how old it is, and the round trips; used by worker and executor."""
@@ -57,7 +67,7 @@ class LinkState:
         self._round_trips = StageWindows()
         self._report: Report | None = None
         self._at = 0.0
-        self._lost = self._refused = 0
+        self._lost = self._refused = self._impossible = 0
         self._lock = threading.Lock()
 
     def sent(self, sequence: int, now: float | None = None) -> None:
@@ -66,9 +76,12 @@ class LinkState:
             self._sent.sent(sequence, now)
 
     def reported(self, report: Report, now: float | None = None) -> None:
-        """A report arrived."""
+        """A report arrived; one whose figures cannot be true is ignored and counted."""
         now = time.monotonic() if now is None else now
         with self._lock:
+            if not report.possible:
+                self._impossible += 1
+                return
             self._report, self._at = report, now
             self._lost += report.lost
             self._refused += report.refused
@@ -88,6 +101,7 @@ class LinkState:
         with self._lock:
             report, age = self._report, now - self._at
         status.add('subscribers', subscribers)
+        status.add('impossible reports', self._impossible)
         if report is None:
             nobody = '' if subscribers else ', nobody subscribes features'
             status.summary(Level.WARN, f'no server has reported yet{nobody}')
