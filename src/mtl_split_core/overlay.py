@@ -52,7 +52,7 @@ def draw_overlay(
     """
     canvas = image.copy()
     # Text of a fixed size would be unreadable on a large picture and cover a small one.
-    scale = max(0.4, 0.4 + 0.4 * (image.shape[0] - 360) / _BASE_HEIGHT)
+    scale = max(0.36, 0.36 + 0.4 * (image.shape[0] - 360) / _BASE_HEIGHT)
     segmentation = bundle.task(TaskType.SEGMENTATION)
     if results.segmentation and segmentation:
         mask = results.segmentation.mask

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, write_bundle
-from mtl_split_core.codecs import CodecId, make_codecs, quantise
+from mtl_split_core.codecs import CodecId, dequantise, make_codecs, quantise
 from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.tables import CodecTables
 from mtl_split_train.config import TrainConfig
 from mtl_split_train.data import MEAN, STD, normalise
+from mtl_split_train.int8 import changed_pixels, quantise_tail
 from mtl_split_train.network import SplitNetwork, TailGraph
 from mtl_split_train.samples import Dataset
 from mtl_split_train.tasks import describe_tasks
@@ -32,7 +33,13 @@ _TOLERANCE = 2e-3
 
 
 def export_bundle(
-    network: SplitNetwork, config: TrainConfig, data: Dataset, out: Path, with_torch: bool = False
+    network: SplitNetwork,
+    config: TrainConfig,
+    data: Dataset,
+    out: Path,
+    *,
+    with_torch: bool = False,
+    int8: bool = False,
 ) -> Bundle:
     """Write the bundle of a trained network and check it.
 
@@ -43,6 +50,7 @@ def export_bundle(
             of what was trained.
         out: Folder of the bundle; must not exist.
         with_torch: Whether to add the weights that the ``torch`` backend runs.
+        int8: Whether tail.onnx runs its convolutions in 8 bits.
 
     Raises:
         DataError: ``out`` exists, or the exported graphs do not agree with the network.
@@ -65,10 +73,17 @@ def export_bundle(
         manifest = describe(config, data, (int(z.shape[1]), int(z.shape[2]), int(z.shape[3])))
         weights = save_weights(network, config, data.classes, Path(folder)) if with_torch else []
         manifest['training'][CHECKSUMS] = {path.name: checksum(path) for path in weights}
+        staged = write_bundle(Path(folder) / 'bundle', manifest, encoder, tail, tables)
+        verify(staged, network, data)
+        if int8:
+            tail = Path(folder) / 'tail8.onnx'
+            received = sample_received(features, tables)
+            quantise_tail(staged.tail_path, tail, received)
+            share = changed_pixels(staged.tail_path, tail, received[::8])
+            manifest['training']['tail'] = {'precision': 'int8', 'changed_pixels': share}
         bundle = write_bundle(out, manifest, encoder, tail, tables)
         for path in weights:
             shutil.copyfile(path, out / path.name)
-    verify(bundle, network, data)
     return bundle
 
 
@@ -138,8 +153,20 @@ def count_tables(network: SplitNetwork, features: list[NDArray[np.float32]]) -> 
     return CodecTables.from_symbols(gain, step, symbols)
 
 
+def sample_received(
+    features: list[NDArray[np.float32]], tables: CodecTables, frames: int = 64
+) -> list[NDArray[np.float32]]:
+    """Return Z_b as the server receives it, of frames spread over the data and all rates."""
+    chosen = features[:: max(1, len(features) // frames)][:frames]
+    rates = [index % tables.rates for index in range(len(chosen))]
+    return [
+        dequantise(quantise(z, tables, rate), tables, rate)
+        for z, rate in zip(chosen, rates, strict=True)
+    ]
+
+
 def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4) -> None:
-    """Compare the written bundle with the network in torch, every rate through real bytes.
+    """Compare a bundle with the network in torch, every rate through real bytes.
 
     Raises:
         DataError: A difference that float32 arithmetic does not explain; names the output.

@@ -18,12 +18,14 @@ from mtl_split_tools.files import write_picture
 
 
 def telling_frame(results: RecordedResults) -> Stamp:
-    """Return the frame with most kinds of objects, and of these the surest one."""
+    """Return the frame with most kinds of objects, and of these the one that is surest of them."""
 
     def worth(found: FrameResults | None) -> tuple[int, float]:
         if found is None or found.detections is None:
             return 0, 0.0
-        return len(set(found.detections.class_ids.tolist())), float(found.detections.scores.sum())
+        scores = found.detections.scores
+        kinds = len(set(found.detections.class_ids.tolist()))
+        return kinds, float(scores.mean()) if kinds else 0.0
 
     return max(results.stamps, key=lambda stamp: worth(results.get(stamp)))
 
