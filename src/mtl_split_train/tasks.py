@@ -16,7 +16,7 @@ _SEGMENTATION_COLORS = (
 #: Saturated, so that a box stands out from the mask below it.
 _BOX_COLORS = ((255, 64, 64), (255, 214, 0), (0, 200, 255), (120, 255, 80))
 _ATTRIBUTE_COLORS = ((255, 220, 120), (90, 110, 200))
-#: Where precision and recall balance on CamVid's val; averages of precision are measured from lower.
+#: Where precision and recall balance on CamVid val; average precision is measured from lower on.
 SCORE_THRESHOLD = 0.5
 NMS_IOU = 0.4
 MAX_DETECTIONS = 100
