@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from tests.train.project import export
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle, load_bundle
+from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import DataError
 from mtl_split_train import int8
+from mtl_split_train.dataset import read_dataset
+from mtl_split_train.export import sample_received
 from mtl_split_train.int8 import changed_pixels
 
 
@@ -23,9 +27,11 @@ def small(project: Path) -> Bundle:
     return load_bundle(folder)
 
 
-def features(bundle: Bundle, count: int = 6) -> list[np.ndarray]:
-    random = np.random.default_rng(0)
-    return [random.standard_normal(bundle.feature_shape).astype(np.float32) for _ in range(count)]
+def received(bundle: Bundle, project: Path) -> list[NDArray[np.float32]]:
+    """Z_b of the training frames as the server receives it, at both rates."""
+    stage = EncodeStage(bundle, load_network(bundle.encoder_path))
+    frames = [stage.features(s.image())[0] for s in read_dataset(project / 'data/train').images]
+    return sample_received(frames * 2, bundle.tables)
 
 
 def test_the_convolutions_are_in_8_bits(small: Bundle, bundle_folder: Path) -> None:
@@ -41,9 +47,9 @@ def test_the_convolutions_are_in_8_bits(small: Bundle, bundle_folder: Path) -> N
     assert small.encoder_path.read_bytes() == whole.encoder_path.read_bytes()
 
 
-def test_answers_stay_close(small: Bundle, bundle_folder: Path) -> None:
+def test_answers_stay_close(small: Bundle, bundle_folder: Path, project: Path) -> None:
     whole = load_bundle(bundle_folder)
-    given = features(whole)
+    given = received(whole, project)
     share = changed_pixels(whole.tail_path, small.tail_path, given)
     assert share is not None
     assert share < 0.05
