@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -275,8 +276,9 @@ def _copy_annotations(source: Path, target: Path, count: int) -> None:
     samples = read_dataset(source).images[:count]
     (target / 'labels').mkdir(parents=True, exist_ok=True)
     for sample in samples:
-        path = str(target / 'labels' / f'{sample.name}.png')
-        cv2.imwrite(path, sample.label(), (cv2.IMWRITE_PNG_COMPRESSION, 9))
+        if sample.label_map is not None:
+            # As it is: in memory void has another id.
+            shutil.copyfile(sample.label_map.path, target / 'labels' / f'{sample.name}.png')
     content = json.loads((source / 'annotations.json').read_text(encoding='utf-8'))
     content['images'] = content['images'][:count]
     kept = {image['id'] for image in content['images']}
