@@ -86,6 +86,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
                 ('picture in to results out', 'end_to_end_ms'),
             )
         ),
+        ('stages of the edge, p50', _stages(summary['edge_stages_ms'])),
         (
             'memory',
             f'edge {figure(summary["edge_rss_mb"], 0)} MB, '
@@ -119,3 +120,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
 
 def _times(found: dict[str, float | None]) -> str:
     return ', '.join(f'{name} {figure(value, 1)}' for name, value in found.items()) + ' ms'
+
+
+def _stages(found: dict[str, dict[str, float | None]]) -> str:
+    return ', '.join(f'{stage} {figure(times["p50"], 1)}' for stage, times in found.items()) + ' ms'
