@@ -106,7 +106,7 @@ class LinkEstimator:
         self._jitter = 0.005
         self._updated = self._link_free = -math.inf
         self._lost = self._received = 0.0
-        self._came = self._done = 0.0
+        self._came = self._due = self._done = 0.0
         self._foreign = False
         self._server_factor = 1.0
         self._report_s = 0.0
@@ -145,8 +145,9 @@ class LinkEstimator:
             return
         self._report_s = min(report.interval, 1.0)
         if report.received or report.answered:
-            # A frame may arrive in one interval and be answered in the next.
-            self._came = _MEMORY * self._came + report.received
+            # What arrived in this interval may be answered in the next: it is not due yet.
+            self._due = _MEMORY * self._came
+            self._came = self._due + report.received
             self._done = _MEMORY * self._done + report.answered
         if not report.received:
             return
@@ -185,7 +186,7 @@ class LinkEstimator:
             delay_sigma_s=math.hypot(math.sqrt(p_delay), self._jitter),
             slowness_sigma=min(math.sqrt(p_slowness), slowness),
             loss=1 - (1 - min(frame_loss, 0.999)) ** (1 / self._packets),
-            answered=0.0 if self._foreign else min(1.0, (self._done + 1) / (self._came + 1)),
+            answered=0.0 if self._foreign else min(1.0, (self._done + 1) / (self._due + 1)),
             server_factor=self._server_factor,
         )
 
