@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of all tests."""
 
+import signal
+
 import pytest
 from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.bundle import Bundle
+
+# A shell without job control starts its background jobs with SIGINT ignored, and every process
+# below inherits that: Ctrl-C could not be tested there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
