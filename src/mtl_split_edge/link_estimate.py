@@ -134,7 +134,7 @@ class LinkEstimator:
             report: The report.
             now: Monotonic seconds.
         """
-        if not _possible(report):
+        if not report.possible:
             return
         if self._session != report.session:
             # Another process: what is out will not be answered, and its way may be another one.
@@ -271,9 +271,3 @@ class LinkEstimator:
         for frame in frames:
             free = max(free, frame.at) + frame.size * slowness
         return free
-
-
-def _possible(report: Report) -> bool:
-    """Whether the figures can be true; what comes over the wire need not be."""
-    figures = (report.interval, report.hold_s, report.service_s)
-    return all(math.isfinite(figure) and figure >= 0 for figure in figures)
