@@ -9,5 +9,14 @@ from mtl_split_ros.launching import describe_node
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the edge node and its arguments."""
-    names = ('bundle', 'rate', 'codec', 'image_transport')
+    names = (
+        'bundle',
+        'mode',
+        'rate',
+        'codec',
+        'picture',
+        'deadline_ms',
+        'profile',
+        'image_transport',
+    )
     return describe_node('edge', EDGE_PARAMETERS, names)

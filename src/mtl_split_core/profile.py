@@ -70,11 +70,13 @@ class ProfilePoint:
 
     @property
     def name(self) -> str:
-        """Short name: `local`, `split:2`, `jpeg:50` (with the quality of the picture)."""
+        """Short name: `local`, `split:2`, `float16`, `jpeg:50` (with the picture's quality)."""
         if self.codec is None:
             return 'local'
         if self.codec in PICTURE_FORMATS:
             return f'{PICTURE_FORMATS[self.codec]}:{PICTURE_QUALITY[self.rate]}'
+        if self.codec is not CodecId.ENTROPY:
+            return self.codec.name.lower()
         return f'split:{self.rate}'
 
     @property
@@ -94,6 +96,17 @@ class ProfilePoint:
             'bytes': {'mean': self.bytes_mean, 'p95': self.bytes_p95, 'max': self.bytes_max},
             'accuracy': {name: getattr(self, name) for name in _METRICS},
         }
+
+
+def unmeasured(mode: Mode, codec: CodecId | None, rate: int) -> ProfilePoint:
+    """Return a point without figures, for who does not choose by them.
+
+    Args:
+        mode: Who computes what.
+        codec: What travels; None where nothing does.
+        rate: Rate index of the codec, 0 where nothing travels.
+    """
+    return ProfilePoint(mode, codec, rate, 0.0, 0.0, 0.0, 0.0, 0.0, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)

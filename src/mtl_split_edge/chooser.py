@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy as the node uses it: one object for worker and executor, modes switched live."""
 
+import math
 import threading
 import time
+from collections import Counter
+from dataclasses import replace
 
 from mtl_split_core.errors import MtlSplitError
 from mtl_split_core.profile import Mode, Profile, ProfilePoint
@@ -10,6 +13,12 @@ from mtl_split_edge.decision import Decision, PolicySettings, QueueState, Reason
 from mtl_split_edge.link import Report
 from mtl_split_edge.link_estimate import LinkEstimate, LinkEstimator
 from mtl_split_edge.policy import Policy
+
+LARGEST_BACKLOG_S = 0.15
+"""For how long a link may be busy with earlier frames before one that is sent regardless waits."""
+LONGEST_PAUSE_S = 0.25
+"""From one frame to the next at least, so that a link that recovers is noticed."""
+_PERIOD_STEP = 1.1  # share by which the camera's period changes before the policy hears of it
 
 
 class Chooser:
@@ -26,6 +35,18 @@ class Chooser:
         self._lock = threading.Lock()
         self._estimator = LinkEstimator(profile.fingerprint)
         self._policy = Policy(profile.points, settings)
+        self._held: ProfilePoint | None = None
+        self._held_counts: Counter[Reason] = Counter()
+        self._sent_at = -math.inf
+
+    def hold(self, point: ProfilePoint) -> None:
+        """Treat every frame the same way from now on, at the pace of the link.
+
+        Args:
+            point: The way; its figures are not used, so it need not have been measured.
+        """
+        with self._lock:
+            self._held = point
 
     def use(self, mode: Mode | None, rate: int | None = None) -> None:
         """Choose among all points from now on, or among those of one mode.
@@ -48,8 +69,23 @@ class Chooser:
             raise MtlSplitError(msg)
         with self._lock:
             counts = self._policy.counts
+            self._held = None
             self._policy = Policy(points, self._settings)
             self._policy.counts = counts
+
+    def choose(self, profile: Profile) -> None:
+        """Choose among all points of a profile from now on.
+
+        Args:
+            profile: Of the same bundle.
+        """
+        self._profile = profile
+        self.use(None)
+
+    def aim(self, deadline_s: float) -> None:
+        """Take over a deadline, seconds from the arrival of an image to that of its answer."""
+        if deadline_s != self._settings.deadline_s:
+            self.set(replace(self._settings, deadline_s=deadline_s))
 
     def set(self, settings: PolicySettings) -> None:
         """Aim at something else from now on.
@@ -59,6 +95,12 @@ class Chooser:
         """
         with self._lock:
             self._settings = self._policy.settings = settings
+
+    def follow(self, period_s: float) -> None:
+        """Take over the period of the camera, seconds, when it has changed."""
+        before = self._settings.period_s
+        if not before / _PERIOD_STEP <= period_s <= before * _PERIOD_STEP:
+            self.set(replace(self._settings, period_s=period_s))
 
     def decide(self, age_s: float, now: float | None = None) -> Decision:
         """Decide about the frame that is next, just before work on it begins.
@@ -70,6 +112,8 @@ class Chooser:
         now = time.monotonic() if now is None else now
         with self._lock:
             queue = QueueState(age_s, self._estimator.backlog_s(now))
+            if self._held:
+                return self._pace(self._held, queue, now)
             return self._policy.decide(self._estimator.estimate(now), queue, now)
 
     def sent(self, sequence: int, size: int, point: ProfilePoint, now: float | None = None) -> None:
@@ -83,6 +127,7 @@ class Chooser:
         """
         now = time.monotonic() if now is None else now
         with self._lock:
+            self._sent_at = now
             self._estimator.sent(sequence, size, point.server_ms / 1e3, now)
 
     def reported(self, report: Report, now: float | None = None) -> None:
@@ -113,4 +158,14 @@ class Chooser:
     def counts(self) -> dict[Reason, int]:
         """Decisions since the start, by reason."""
         with self._lock:
-            return dict(self._policy.counts)
+            return dict(self._policy.counts + self._held_counts)
+
+    def _pace(self, point: ProfilePoint, queue: QueueState, now: float) -> Decision:
+        known = self._estimator.estimate(now).known
+        free = queue.backlog_s <= LARGEST_BACKLOG_S or now - self._sent_at > LONGEST_PAUSE_S
+        if point.mode is Mode.LOCAL or not known or free:
+            decision = Decision(point, None, math.nan, Reason.FIXED)
+        else:
+            decision = Decision(None, None, math.inf, Reason.PACED)
+        self._held_counts[decision.reason] += 1
+        return decision

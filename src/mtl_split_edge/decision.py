@@ -52,6 +52,8 @@ class Reason(StrEnum):
 
     BEST = 'best in time'
     """Sent, in the best way that arrives in time."""
+    FIXED = 'fixed by mode'
+    """Answered or sent as the mode says."""
     LINK = 'link'
     """Answered by the edge, because nothing sent would be in time, or as good."""
     PROBE = 'probe'

@@ -31,6 +31,10 @@ class Report:
         service_s: Median seconds from decoding to publishing.
         busy_fraction: Share of the interval that the server worked, 0 to 1.
         refusal: Why the latest refused frame was refused, or ''.
+        clock_us: The server's clock, microseconds.
+        late: Frames dropped because their time was over.
+        done_sequence: Number of the latest frame that was worked through.
+        done_mask: Bit i: frame done_sequence - i was worked through.
     """
 
     fingerprint: int
@@ -46,6 +50,10 @@ class Report:
     service_s: float
     busy_fraction: float
     refusal: str
+    clock_us: int = 0
+    late: int = 0
+    done_sequence: int = 0
+    done_mask: int = 0
 
     @property
     def possible(self) -> bool:
@@ -67,7 +75,7 @@ class LinkState:
         self._round_trips = StageWindows()
         self._report: Report | None = None
         self._at = 0.0
-        self._lost = self._refused = self._impossible = 0
+        self._lost = self._refused = self._late = self._impossible = 0
         self._lock = threading.Lock()
 
     def sent(self, sequence: int, now: float | None = None) -> None:
@@ -85,16 +93,20 @@ class LinkState:
             self._report, self._at = report, now
             self._lost += report.lost
             self._refused += report.refused
+            self._late += report.late
             trip = self._sent.round_trip_s(report.last_sequence, report.hold_s, now)
         if report.received and report.fingerprint == self._fingerprint and trip is not None:
             self._round_trips.add({'round trip': trip * 1e3})
 
-    def fill(self, status: Status, subscribers: int, now: float | None = None) -> None:
+    def fill(
+        self, status: Status, subscribers: int, servers: int = 1, now: float | None = None
+    ) -> None:
         """Diagnostics of the link.
 
         Args:
             status: To fill.
             subscribers: Subscriptions of `features`.
+            servers: Servers that report at present.
             now: Monotonic seconds, for tests.
         """
         now = time.monotonic() if now is None else now
@@ -107,6 +119,13 @@ class LinkState:
             status.summary(Level.WARN, f'no server has reported yet{nobody}')
             return
         self._judge(status, report, age)
+        status.add('servers', servers)
+        if servers > 1:
+            status.merge_summary(
+                Level.ERROR,
+                f'{servers} servers report to this edge: it talks to one of them; stop the others '
+                'or give each pair its own namespace',
+            )
         status.add('report age s', age)
         status.add('server fingerprint', f'{report.fingerprint:016x}')
         status.add('server session', f'{report.session:016x}')
@@ -115,6 +134,7 @@ class LinkState:
         status.add('lost total', self._lost)
         status.add('refused', report.refused)
         status.add('refused total', self._refused)
+        status.add('late total', self._late)
         status.add('answered', report.answered)
         status.add('goodput byte/s', report.goodput)
         status.add('service ms', report.service_s * 1e3)

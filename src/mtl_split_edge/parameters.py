@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge node's parameters; run as a module, prints the README table (or --yaml the config)."""
 
+from mtl_split_core.codecs import PICTURE_FORMATS
+from mtl_split_core.pictures import PICTURE_QUALITY
 from mtl_split_ros.parameters import ParameterSpec, print_generated
 
 CODECS = ('entropy', 'float16', 'lossless')
+MODES = ('split', 'remote', 'local', 'auto')
+PICTURES = tuple(
+    f'{kind}:{quality}' for kind in PICTURE_FORMATS.values() for quality in PICTURE_QUALITY
+)
 
 EDGE_PARAMETERS = (
     ParameterSpec(
@@ -13,13 +19,57 @@ EDGE_PARAMETERS = (
         'the shipped models.',
     ),
     ParameterSpec(
+        'mode',
+        'split',
+        'Who answers: split sends Z_b, remote the picture, to the server; local answers here; auto '
+        'chooses for each image what is best in time, by the profile of this machine.',
+        choices=MODES,
+        live=True,
+    ),
+    ParameterSpec(
         'rate',
         -1,
-        'Rate index of the bundle, the higher the more bytes; -1 takes its default.',
+        'Rate index of the bundle in mode split, the higher the more bytes; -1 takes its default.',
         limits=(-1, 255),
         live=True,
     ),
-    ParameterSpec('codec', 'entropy', 'How Z_b is coded.', choices=CODECS, live=True),
+    ParameterSpec('codec', 'entropy', 'How Z_b is coded in mode split.', choices=CODECS, live=True),
+    ParameterSpec(
+        'picture',
+        'jpeg:80',
+        'What mode remote sends: format and quality.',
+        choices=PICTURES,
+        live=True,
+    ),
+    ParameterSpec(
+        'deadline_ms',
+        150.0,
+        'For mode auto: milliseconds from an image to its answer.',
+        limits=(1.0, 60_000.0),
+        live=True,
+    ),
+    ParameterSpec(
+        'profile',
+        '',
+        'For mode auto: file in the directory of the bundle, as `mtl-split profile` writes it; '
+        'empty takes the one of this machine.',
+    ),
+    ParameterSpec(
+        'score_threshold',
+        -1.0,
+        'For local answers, as on the server: detections below this score are left out; negative '
+        'takes the threshold of the bundle.',
+        limits=(-1.0, 1.0),
+        live=True,
+    ),
+    ParameterSpec(
+        'class_id',
+        'name',
+        'For local answers, as on the server: what `class_id` of detections and classification '
+        'holds.',
+        choices=('name', 'index'),
+        live=True,
+    ),
     ParameterSpec(
         'image_transport',
         'raw',

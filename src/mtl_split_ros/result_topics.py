@@ -20,11 +20,16 @@ from mtl_split_ros.qos import latched_profile, make_publisher, results_profile
 class ResultTopics:
     """Publishers of the tasks that the bundle has; owned by the worker."""
 
-    def __init__(self, node: Node, bundle: Bundle) -> None:
+    def __init__(self, node: Node, bundle: Bundle, *, overlay: bool = True) -> None:
         """Create the publishers.
 
         The first classification task goes to `classification`, each further one to
         `classification/TASK`.
+
+        Args:
+            node: Publishes.
+            bundle: Gives the tasks.
+            overlay: Whether there is an `overlay`, too.
         """
         self._node = node
         self._detection = bundle.task(TaskType.DETECTION)
@@ -43,12 +48,12 @@ class ResultTopics:
             )
             for i, name in enumerate(self._attributes)
         }
-        self._overlay = self._publisher(Image, 'overlay')
+        self._overlay = self._publisher(Image, 'overlay') if overlay else None
 
     @property
     def overlay_wanted(self) -> bool:
         """Whether somebody subscribes `overlay`."""
-        return self._overlay.get_subscription_count() > 0
+        return self._overlay is not None and self._overlay.get_subscription_count() > 0
 
     def announce_labels(self, score_threshold: float) -> None:
         """Publish the latched label info.
@@ -86,6 +91,7 @@ class ResultTopics:
 
     def publish_overlay(self, picture: NDArray[np.uint8], header: Header) -> None:
         """Publish a drawn overlay, uint8 HxWx3."""
+        assert self._overlay is not None
         self._overlay.publish(to_image_msg(picture, 'rgb8', header))
 
     def _publisher(self, message: type, topic: str) -> Publisher:

@@ -19,17 +19,16 @@ class NewestSlot(Generic[Item]):
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, item: Item, key: Hashable = None) -> bool:
+    def put(self, item: Item, key: Hashable = None) -> Item | None:
         """Store an item and return at once.
 
         Returns:
-            Whether an older item, which nobody had taken, was displaced.
+            The older item, which nobody had taken, that it displaced; None without one.
         """
         with self._changed:
-            displaced = key in self._items
-            if not displaced and len(self._items) >= self._limit:
-                del self._items[next(iter(self._items))]
-                displaced = True
+            displaced = self._items.get(key)
+            if displaced is None and len(self._items) >= self._limit:
+                displaced = self._items.pop(next(iter(self._items)))
             self._items[key] = item
             self._changed.notify()
             return displaced

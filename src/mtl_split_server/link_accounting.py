@@ -10,6 +10,7 @@ SEQUENCE_MODULUS = 2**32
 LARGEST_GAP = 1000
 CAMERAS_KEPT = 16
 UINT32_MAX = 2**32 - 1
+DONE_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,14 @@ class LinkFigures:
         received: Frames that arrived.
         lost: Frames missing by their sequence numbers.
         refused: Frames that arrived and could not be used.
-        answered: Frames with published results.
+        late: Frames dropped because their time was over.
+        answered: Frames with published results, and probes.
         goodput: Payload bytes per second that arrived.
         last_sequence: Number of the latest frame that arrived.
         hold_us: Microseconds from its arrival to now.
         service_us: Median microseconds from decoding to publishing, 0 without answers.
+        done_sequence: Number of the latest frame that was worked through.
+        done_mask: Bit i: frame done_sequence - i was worked through, 64 bits.
         busy_fraction: Share of the interval that the worker was busy, 0 to 1.
         refusal: The latest refusal of the interval, or ''.
         camera: Camera of the latest frame.
@@ -35,11 +39,14 @@ class LinkFigures:
     received: int
     lost: int
     refused: int
+    late: int
     answered: int
     goodput: float
     last_sequence: int
     hold_us: int
     service_us: int
+    done_sequence: int
+    done_mask: int
     busy_fraction: float
     refusal: str
     camera: str
@@ -52,13 +59,14 @@ class LinkAccounting:
         """Begin the first interval."""
         self._lock = threading.Lock()
         self._last: dict[str, int] = {}
+        self._done: dict[str, tuple[int, int]] = {}
         self._last_sequence, self._last_at, self._camera = 0, 0.0, ''
-        self.lost_total = 0
+        self.lost_total = self.late_total = 0
         self._begin(time.monotonic() if now is None else now, 0.0)
 
     def _begin(self, now: float, busy_s: float) -> None:
         self._began, self._busy_before = now, busy_s
-        self._received = self._lost = self._refused = self._bytes = 0
+        self._received = self._lost = self._refused = self._late = self._bytes = 0
         self._services: list[float] = []
         self._refusal = ''
 
@@ -102,10 +110,29 @@ class LinkAccounting:
             self._refused += 1
             self._refusal = reason
 
-    def answered(self, service_s: float) -> None:
-        """Results were published `service_s` seconds after their decoding began."""
+    def late(self) -> None:
+        """A frame was dropped because its time was over."""
+        with self._lock:
+            self._late += 1
+            self.late_total += 1
+
+    def answered(self, camera: str, sequence: int, service_s: float) -> None:
+        """A frame was worked through.
+
+        Args:
+            camera: Whose frame it is.
+            sequence: Its number.
+            service_s: Seconds from the beginning of its decoding to its last results.
+        """
         with self._lock:
             self._services.append(service_s)
+            before, mask = self._done.pop(camera, (sequence, 0))
+            step = (sequence - before) % SEQUENCE_MODULUS
+            # A step back is an edge that began anew; what the one before it sent is of no interest.
+            mask = mask << step if step < DONE_BITS else 0
+            if len(self._done) >= CAMERAS_KEPT:
+                del self._done[next(iter(self._done))]
+            self._done[camera] = sequence, (mask | 1) & (2**DONE_BITS - 1)
 
     def close_interval(self, busy_s: float, now: float | None = None) -> LinkFigures:
         """End the interval and begin the next one.
@@ -119,16 +146,20 @@ class LinkAccounting:
             interval = max(now - self._began, 1e-3)
             hold_s = now - self._last_at if self._last_at else 0.0
             service_s = statistics.median(self._services) if self._services else 0.0
+            done_sequence, done_mask = self._done.get(self._camera, (0, 0))
             figures = LinkFigures(
                 interval=interval,
                 received=self._received,
                 lost=self._lost,
                 refused=self._refused,
+                late=self._late,
                 answered=len(self._services),
                 goodput=self._bytes / interval,
                 last_sequence=self._last_sequence,
                 hold_us=min(round(hold_s * 1e6), UINT32_MAX),
                 service_us=min(round(service_s * 1e6), UINT32_MAX),
+                done_sequence=done_sequence,
+                done_mask=done_mask,
                 busy_fraction=min(1.0, max(0.0, (busy_s - self._busy_before) / interval)),
                 refusal=self._refusal,
                 camera=self._camera,

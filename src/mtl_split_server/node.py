@@ -3,6 +3,7 @@
 
 import secrets
 import socket
+import threading
 import time
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import TaskType, load_bundle
 from mtl_split_core.errors import ImageError, PacketError
 from mtl_split_core.overlay import draw_overlay
+from mtl_split_core.packet import FeaturePacket, check_packet
 from mtl_split_core.results import FrameResults
 from mtl_split_core.tail import TailStage
 from mtl_split_ros.complaints import Complaints
@@ -38,6 +40,7 @@ from mtl_split_ros.worker import NewestSlot, Worker
 from mtl_split_server.overlay_matching import OverlayMatcher, Stamp
 from mtl_split_server.parameters import SERVER_PARAMETERS
 from mtl_split_server.pipeline import TROUBLE_S, Contract, ServerFigures
+from mtl_split_server.turn import Turn, Turns, clock_us
 
 OVERLAY_POLL_S = 0.25
 
@@ -45,6 +48,7 @@ OVERLAY_POLL_S = 0.25
 @dataclass(frozen=True, slots=True)
 class _Frame:
     message: FeatureMap
+    packet: FeaturePacket
     at: float
 
 
@@ -68,10 +72,17 @@ class ServerNode(Node):
             settings.text('backend'),
             BackendOptions(settings.integer('threads'), settings.texts('providers')),
         )
-        self._tail = TailStage(bundle, network)
+        encoder = load_network(
+            bundle.encoder_path,
+            settings.text('backend'),
+            BackendOptions(settings.integer('threads'), settings.texts('providers')),
+        )
+        self._tail = TailStage(bundle, network, encoder=encoder)
         self._tail.warm_up()
 
-        self._session = secrets.randbits(64)
+        # 0 would mean any server
+        self._session = secrets.randbits(64) or 1
+        self._turns = Turns(self._session)
         self._figures = ServerFigures(bundle, log.warning)
         self._image_complaints = Complaints(log.warning)
         self._matcher: OverlayMatcher[Image | CompressedImage, FrameResults] = OverlayMatcher()
@@ -82,6 +93,7 @@ class ServerNode(Node):
         self._follow_threshold()
         self._reports = make_publisher(self, LinkReport, 'link_report', report_profile())
         self._images = ImageTopic(self, settings.text('image_transport'), self._on_image)
+        make_subscription(self, LinkReport, 'link_report', self._on_report, report_profile())
         make_subscription(self, SplitContract, 'contract', self._on_contract, latched_profile())
         profile = features_profile(settings.text('feature_reliability'))
         topic = self.resolve_topic_name('features')
@@ -91,10 +103,13 @@ class ServerNode(Node):
 
         updater = Updater(self, socket.gethostname(), settings.number('diagnostic_updater.period'))
         updater.add('features', self._fill_features)
-        updater.add('results', self._figures.fill_results)
+        updater.add('results', self._fill_results)
         updater.add('contract', self._figures.fill_contract)
         updater.add('overlay', self._fill_overlay)
-        steady_timer(self, 1 / settings.number('report_rate'), self._report)
+        self._reporting = threading.Lock()
+        self._reported = 0.0
+        self._report_period = 1 / settings.number('report_rate')
+        steady_timer(self, self._report_period / 2, self._report_in_time)
         steady_timer(self, OVERLAY_POLL_S, self._follow_overlay)
 
         self._worker.start()
@@ -112,8 +127,28 @@ class ServerNode(Node):
         camera, size = message.header.frame_id, len(message.data)
         self._watch.heard(size)
         self._figures.arrived(camera, message.fingerprint, message.sequence, size)
-        if self._slot.put(_Frame(message, time.monotonic()), ('features', camera)):
+        turn = self._turns.of(message.answer_session, message.answer_until_us)
+        if turn is not Turn.ANSWER:
+            self._leave(turn)
+            return
+        packet = packet_from_msg(message, self._bundle)
+        try:
+            # before it can displace a frame that is in order
+            check_packet(packet, self._bundle)
+        except PacketError as error:
+            self._figures.refused(error.reason, str(error))
+            return
+        if self._slot.put(_Frame(message, packet, time.monotonic()), ('features', camera)):
             self._figures.replaced()
+
+    def _on_report(self, message: LinkReport) -> None:
+        self._turns.heard(message.session)
+
+    def _leave(self, turn: Turn) -> None:
+        if turn is Turn.LATE:
+            self._figures.late()
+        else:
+            self._figures.elsewhere()
 
     def _on_contract(self, message: SplitContract) -> None:
         self._figures.contract(
@@ -131,25 +166,42 @@ class ServerNode(Node):
             self._draw(item)
 
     def _answer(self, frame: _Frame) -> None:
-        header = frame.message.header
+        message = frame.message
+        camera, sequence = message.header.frame_id, message.sequence
         started = time.monotonic()
+        if not self._wanted(message):
+            return
         self._follow_threshold()
         try:
-            results = self._tail.run(packet_from_msg(frame.message, self._bundle))
+            results = self._tail.run(frame.packet)
         except PacketError as error:
             self._figures.refused(error.reason, str(error))
             return
+        if message.probe:
+            self._figures.probed(camera, sequence, time.monotonic() - started)
+            self._report()
+            return
+        if not self._wanted(message):
+            return
         publishing = time.monotonic()
-        self._topics.publish(results, self._settings.text('class_id'), header)
+        self._topics.publish(results, self._settings.text('class_id'), message.header)
         published = time.monotonic()
         times = {
             'wait': (started - frame.at) * 1e3,
             **results.times,
             'publish': (published - publishing) * 1e3,
         }
-        self._figures.answered(times, published - frame.at, published - started)
-        if self._images.subscribed and (pair := self._matcher.result(_stamp(header), results)):
+        self._figures.answered(camera, sequence, times, published - frame.at, published - started)
+        self._report()
+        stamp = _stamp(message.header)
+        if self._images.subscribed and (pair := self._matcher.result(stamp, results)):
             self._draw(_Drawing(*pair))
+
+    def _wanted(self, message: FeatureMap) -> bool:
+        turn = self._turns.of(message.answer_session, message.answer_until_us)
+        if turn is not Turn.ANSWER:
+            self._leave(turn)
+        return turn is Turn.ANSWER
 
     def _draw(self, drawing: _Drawing) -> None:
         started = time.monotonic()
@@ -183,26 +235,40 @@ class ServerNode(Node):
             self._images.unsubscribe()
             self._matcher.clear()
 
+    def _report_in_time(self) -> None:
+        if time.monotonic() - self._reported > self._report_period * 0.75:
+            self._report()
+
     def _report(self) -> None:
-        figures = self._figures.link.close_interval(self._worker.busy_s)
-        message = LinkReport(
-            fingerprint=self._bundle.fingerprint,
-            session=self._session,
-            interval=figures.interval,
-            received=figures.received,
-            lost=figures.lost,
-            refused=figures.refused,
-            answered=figures.answered,
-            goodput=figures.goodput,
-            last_sequence=figures.last_sequence,
-            hold_us=figures.hold_us,
-            service_us=figures.service_us,
-            busy_fraction=figures.busy_fraction,
-            refusal=figures.refusal,
-        )
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = figures.camera
-        self._reports.publish(message)
+        # by the worker after each answer, by the timer where there are none
+        with self._reporting:
+            self._reported = time.monotonic()
+            figures = self._figures.link.close_interval(self._worker.busy_s)
+            message = LinkReport(
+                fingerprint=self._bundle.fingerprint,
+                session=self._session,
+                clock_us=clock_us(),
+                interval=figures.interval,
+                received=figures.received,
+                lost=figures.lost,
+                refused=figures.refused,
+                late=figures.late,
+                answered=figures.answered,
+                goodput=figures.goodput,
+                last_sequence=figures.last_sequence,
+                hold_us=figures.hold_us,
+                service_us=figures.service_us,
+                done_sequence=figures.done_sequence,
+                done_mask=figures.done_mask,
+                busy_fraction=figures.busy_fraction,
+                refusal=figures.refusal,
+            )
+            message.header.stamp = self.get_clock().now().to_msg()
+            message.header.frame_id = figures.camera
+            self._reports.publish(message)
+
+    def _fill_results(self, status: Status) -> None:
+        self._figures.fill_results(status, self._turns.peers())
 
     def _fill_features(self, status: Status) -> None:
         self._watch.fill(status)

@@ -51,7 +51,12 @@ SERVER_PARAMETERS = (
         choices=('', 'rgb8', 'bgr8'),
         live=True,
     ),
-    ParameterSpec('report_rate', 4.0, 'Link reports per second.', limits=(0.1, 50.0)),
+    ParameterSpec(
+        'report_rate',
+        10.0,
+        'Link reports per second while nothing is answered; one follows each answer, too.',
+        limits=(0.1, 50.0),
+    ),
     ParameterSpec(
         'diagnostic_updater.period', 1.0, 'Seconds between diagnostics.', limits=(0.1, 60.0)
     ),

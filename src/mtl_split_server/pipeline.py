@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server answers, what it refuses and why, and the figures of both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtl_split_core.bundle import Bundle
@@ -41,7 +41,7 @@ class ServerFigures:
         self._total = StageWindows()
         self._stages = StageWindows()
         self._overlays = StageWindows()
-        self._replaced = 0
+        self._replaced = self._elsewhere = self._probes = 0
         self.link = LinkAccounting()
 
     def arrived(self, camera: str, fingerprint: int, sequence: int, size: int) -> None:
@@ -70,10 +70,32 @@ class ServerFigures:
         self._complaints.add(reason, f'frame refused: {text}')
         self.link.refused(text)
 
-    def answered(self, times: Mapping[str, float], total_s: float, service_s: float) -> None:
+    def late(self) -> None:
+        """A frame was dropped because its time was over."""
+        self.link.late()
+
+    def elsewhere(self) -> None:
+        """A frame was left to another server."""
+        self._elsewhere += 1
+
+    def probed(self, camera: str, sequence: int, service_s: float) -> None:
+        """A probe was worked through; arguments as in answered()."""
+        self._probes += 1
+        self.link.answered(camera, sequence, service_s)
+
+    def answered(
+        self,
+        camera: str,
+        sequence: int,
+        times: Mapping[str, float],
+        total_s: float,
+        service_s: float,
+    ) -> None:
         """Results were published.
 
         Args:
+            camera: Whose frame it is.
+            sequence: Its number.
             times: Milliseconds by stage.
             total_s: Seconds from the frame's arrival to the last results.
             service_s: Seconds from its decoding to the last results.
@@ -81,7 +103,7 @@ class ServerFigures:
         self._answered.add()
         self._total.add({'server': total_s * 1e3})
         self._stages.add(times)
-        self.link.answered(service_s)
+        self.link.answered(camera, sequence, service_s)
 
     def drawn(self, milliseconds: float) -> None:
         """An overlay was drawn and published."""
@@ -101,13 +123,28 @@ class ServerFigures:
             status.merge_summary(Level.ERROR, text)
             status.add('latest refusal', text)
 
-    def fill_results(self, status: Status) -> None:
-        """Diagnostics of what is answered."""
+    def fill_results(self, status: Status, peers: Sequence[int]) -> None:
+        """Diagnostics of what is answered.
+
+        Args:
+            status: To fill.
+            peers: Sessions of the other servers on the graph.
+        """
         rate, _ = self._answered.rates()
         status.summary(Level.OK, f'{rate:.1f} Hz answered')
+        if peers:
+            others = ', '.join(f'{peer:016x}' for peer in peers)
+            status.summary(
+                Level.ERROR,
+                f'{len(peers) + 1} servers share one link_report topic (others: {others}): each '
+                'frame is answered by one of them; stop the others or give each its namespace',
+            )
         status.add('bundle', f'{self._bundle.name} {self._bundle.version}')
         status.add('answered', self._answered.total)
         status.add('answered Hz', rate)
+        status.add('probes', self._probes)
+        status.add('late', self.link.late_total)
+        status.add('left to another server', self._elsewhere)
         for windows in (self._total, self._stages, self._overlays):
             status.values += windows.values()
 

@@ -21,9 +21,9 @@ REPORT = Report(
 )
 
 
-def filled(link: LinkState, now: float, subscribers: int = 1) -> Status:
+def filled(link: LinkState, now: float, subscribers: int = 1, servers: int = 1) -> Status:
     status = Status()
-    link.fill(status, subscribers, now)
+    link.fill(status, subscribers, servers, now)
     return status
 
 
@@ -57,3 +57,11 @@ def test_silence_refusal_and_another_bundle() -> None:
     )
     link.reported(replace(REPORT, fingerprint=8), now=15)
     assert 'give both the same bundle' in filled(link, 15).message
+
+
+def test_a_second_server_is_said() -> None:
+    link = LinkState(7)
+    link.reported(REPORT, now=10)
+    status = filled(link, 10, servers=2)
+    assert status.level == Level.ERROR
+    assert '2 servers report to this edge' in status.message

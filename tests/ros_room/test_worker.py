@@ -9,13 +9,13 @@ def test_the_newest_item_of_each_key_in_the_order_of_waiting() -> None:
     slot: NewestSlot[int] = NewestSlot()
     assert not slot.put(1, 'front')
     assert not slot.put(2, 'rear')
-    assert slot.put(3, 'front')
+    assert slot.put(3, 'front') == 1
     assert [slot.take(), slot.take()] == [3, 2]
 
 
 def test_the_number_of_keys_is_bounded() -> None:
     slot: NewestSlot[int] = NewestSlot(limit=2)
-    assert [slot.put(i, i) for i in range(4)] == [False, False, True, True]
+    assert [slot.put(i, i) for i in range(4)] == [None, None, 0, 1]
     assert [slot.take(), slot.take()] == [2, 3]
 
 
@@ -38,7 +38,7 @@ def test_worker_skips_what_it_is_too_slow_for_and_survives_an_error() -> None:
     slot.put(0)
     assert begun.wait(5)
     assert not slot.put(1)
-    assert slot.put(2)
+    assert slot.put(2) == 1
     assert worker.busy_s > 0
     release.set()
     deadline = time.monotonic() + 5

@@ -38,14 +38,16 @@ def test_a_report_covers_its_interval_only() -> None:
     link = LinkAccounting(now=10)
     for sequence in range(4):
         link.arrived('front', sequence, 1000, now=10.2)
-    link.answered(0.010)
-    link.answered(0.030)
-    link.answered(0.020)
+    link.answered('front', 0, 0.010)
+    link.answered('front', 1, 0.030)
+    link.answered('front', 3, 0.020)
+    link.late()
     link.refused('crc: crc32 is 1, expected 2')
     figures = link.close_interval(0.25, now=10.5)
     assert (figures.received, figures.refused, figures.answered) == (4, 1, 3)
     assert (figures.interval, figures.goodput) == (0.5, 8000)
     assert (figures.last_sequence, figures.hold_us) == (3, 300_000)
+    assert (figures.done_sequence, figures.done_mask, figures.late) == (3, 0b1101, 1)
     assert (figures.service_us, figures.busy_fraction) == (20_000, 0.5)
     assert (figures.refusal, figures.camera) == ('crc: crc32 is 1, expected 2', 'front')
     after = link.close_interval(0.25, now=11)
@@ -60,3 +62,16 @@ def test_a_foreign_frame_is_received_but_its_number_is_not_followed() -> None:
     link.arrived('front', 6, 10, now=1)
     figures = link.close_interval(0, now=2)
     assert (figures.received, figures.lost, figures.last_sequence) == (3, 0, 6)
+
+
+def test_what_was_worked_through_long_ago_leaves_the_mask() -> None:
+    link = LinkAccounting(now=0)
+    for sequence in (0, 1, 63, 64, 200, 5):
+        link.arrived('front', sequence, 10, now=1)
+        link.answered('front', sequence, 0.01)
+        figures = link.close_interval(0, now=2)
+        if sequence == 64:
+            assert figures.done_mask == 0b11 | 1 << 63
+        if sequence == 200:
+            assert figures.done_mask == 1
+    assert (figures.done_sequence, figures.done_mask) == (5, 1)

@@ -44,12 +44,19 @@ def test_a_foreign_fingerprint_is_explained_by_the_contract(tiny_bundle: Bundle)
 def test_answers_give_percentiles(tiny_bundle: Bundle) -> None:
     figures = ServerFigures(tiny_bundle, lambda _: None)
     for _ in range(5):
-        figures.answered({'decode': 1, 'tail': 20}, total_s=0.03, service_s=0.025)
+        figures.answered('front', 0, {'decode': 1, 'tail': 20}, total_s=0.03, service_s=0.025)
     figures.drawn(2)
     status = Status()
-    figures.fill_results(status)
+    figures.fill_results(status, ())
     values = dict(status.values)
     assert values['answered'] == '5'
     assert [values[f'server ms p{p}'] for p in (50, 95, 99)] == ['30.00'] * 3
     assert (values['tail ms p95'], values['overlay ms p50']) == ('20.00', '2.00')
     assert figures.link.close_interval(0).service_us == 25_000
+
+
+def test_a_second_server_is_said(tiny_bundle: Bundle) -> None:
+    status = Status()
+    ServerFigures(tiny_bundle, lambda _: None).fill_results(status, (7,))
+    assert status.level == Level.ERROR
+    assert '2 servers share one link_report topic (others: 0000000000000007)' in status.message

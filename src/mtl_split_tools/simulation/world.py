@@ -236,7 +236,7 @@ class Drive:
         def done() -> None:
             self._server_busy = False
             self._busy_s += service_s
-            self._accounting.answered(service_s)
+            self._accounting.answered(_CAMERA, number, service_s)
             if self._up():
                 self._after(self._world.delay_s, lambda: self._answer(number))
             self._serve()

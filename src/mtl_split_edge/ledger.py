@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Book of the frames that were sent: who was to answer, until when, and what came of it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mtl_split_core.profile import ProfilePoint
+
+SEQUENCE_MODULUS = 2**32
+GRACE_S = 0.2
+"""How long after its time the report of an answer may come."""
+GUARD_S = 0.01
+"""What a publish call may take longer on the server than its look at the clock."""
+_DONE_BITS = 64
+_KEPT = 512
+
+HeaderT = TypeVar('HeaderT')
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Generic[HeaderT]):
+    """A frame that the server is to answer.
+
+    Args:
+        header: Of its image.
+        point: How it was sent.
+        bytes: Its payload.
+        arrived: When its image came, monotonic seconds.
+        until: Until when the server may answer, monotonic seconds of this edge.
+        expected_s: From its image's arrival to its answer's, seconds.
+        reason: Why it was sent this way.
+    """
+
+    header: HeaderT
+    point: ProfilePoint
+    bytes: int
+    arrived: float
+    until: float
+    expected_s: float
+    reason: str
+
+
+class Ledger(Generic[HeaderT]):
+    """Frames that are out. Written by the worker, settled by reports and by a timer."""
+
+    def __init__(self) -> None:
+        self._out: dict[int, Sent[HeaderT]] = {}
+        self._settled = threading.Condition()
+        self._open = True
+        self.answered = self.missed = 0
+
+    def sent(self, sequence: int, frame: Sent[HeaderT]) -> None:
+        """Frame `sequence` goes out; not for probes, which nobody answers."""
+        with self._settled:
+            while len(self._out) >= _KEPT:
+                del self._out[next(iter(self._out))]
+            self._out[sequence] = frame
+
+    def done(self, sequence: int, mask: int) -> list[Sent[HeaderT]]:
+        """The server says which frames it worked through.
+
+        Args:
+            sequence: Number of the latest of them.
+            mask: Bit i: frame sequence - i was worked through.
+
+        Returns:
+            Those that were out, in the order in which they were sent.
+        """
+        numbers = {
+            (sequence - bit) % SEQUENCE_MODULUS for bit in range(_DONE_BITS) if mask >> bit & 1
+        }
+        with self._settled:
+            found = [self._out.pop(number) for number in list(self._out) if number in numbers]
+            self.answered += len(found)
+            self._settled.notify_all()
+            return found
+
+    def expire(self, now: float) -> list[Sent[HeaderT]]:
+        """Return and forget the frames whose time is over, and with it the wait for a report."""
+        with self._settled:
+            gone = [number for number, frame in self._out.items() if now > frame.until + GRACE_S]
+            self.missed += len(gone)
+            return [self._out.pop(number) for number in gone]
+
+    def wait_until_own(self, clock: Callable[[], float]) -> bool:
+        """Wait until no frame that is out can still be answered by the server.
+
+        From then on this edge may answer a later image: no header will go backwards.
+
+        Args:
+            clock: Monotonic seconds.
+
+        Returns:
+            False if close() came first.
+        """
+        with self._settled:
+            while self._open:
+                latest = max((frame.until for frame in self._out.values()), default=0.0)
+                left = latest + GUARD_S - clock()
+                if not self._out or left <= 0:
+                    return True
+                self._settled.wait(left)
+            return False
+
+    def close(self) -> None:
+        """Let whoever waits go."""
+        with self._settled:
+            self._open = False
+            self._settled.notify_all()

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who answers: each mode alone, switched live, and what happens when the server goes and comes."""
+
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Event, Thread
+
+import pytest
+from mtl_split.msg import FeatureMap, FrameStatus, LinkReport
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from tests.made_profile import made_profile
+from tests.ros.harness import (
+    BEST_EFFORT,
+    Diagnostics,
+    Graph,
+    NodeProcess,
+    header,
+    image_msg,
+    received,
+    wait_for,
+)
+from tests.tiny_bundle import street_image
+from vision_msgs.msg import Classification, Detection2DArray
+
+from mtl_split_core.bundle import Bundle, load_bundle
+from mtl_split_core.codecs import CodecId
+from mtl_split_core.profile import machine_name, profile_path, save_profile
+
+pytestmark = pytest.mark.ros
+PERIOD_S = 1 / 15
+
+
+@pytest.fixture(scope='module')
+def bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A copy with a profile beside it."""
+    copy = tmp_path_factory.mktemp('profiled') / 'tiny'
+    shutil.copytree(tiny_bundle.path, copy)
+    bundle = load_bundle(str(copy))
+    profile = made_profile(bundle.fingerprint, local_ms=40.0, rates=len(bundle.rates))
+    save_profile(profile, profile_path(bundle, machine_name()))
+    return bundle
+
+
+@dataclass
+class Camera:
+    """Sends a picture every period, and knows what it sent."""
+
+    images: Publisher
+    sent: list[Header] = field(default_factory=list)
+    number: int = 1000
+    _stop: Event = field(default_factory=Event)
+
+    def run(self, seconds: float) -> list[Header]:
+        first = len(self.sent)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._stop.is_set():
+            self.send()
+            self._stop.wait(PERIOD_S)
+        return self.sent[first:]
+
+    def send(self) -> Header:
+        self.number += 1
+        stamp = header(self.number)
+        self.sent.append(stamp)
+        self.images.publish(image_msg(street_image(120, 50, self.number), stamp))
+        return stamp
+
+    def start(self) -> Thread:
+        def forever() -> None:
+            while not self._stop.is_set():
+                self.run(PERIOD_S)
+
+        thread = Thread(target=forever, daemon=True)
+        thread.start()
+        return thread
+
+    def stop(self, thread: Thread) -> None:
+        self._stop.set()
+        thread.join(5)
+        self._stop.clear()
+
+
+@dataclass
+class Scene:
+    graph: Graph
+    bundle: Bundle
+    edge: NodeProcess
+    server: NodeProcess
+    camera: Camera
+    features: list[FeatureMap]
+    statuses: list[FrameStatus]
+    detections: list[Detection2DArray]
+    classes: list[Classification]
+
+    def clear(self) -> None:
+        for messages in (self.features, self.statuses, self.detections, self.classes):
+            messages.clear()
+
+    def mode(self, **values: object) -> None:
+        results = self.graph.set('edge', **values)
+        assert all(result.successful for result in results), results
+        # what is still out belongs to the mode before
+        time.sleep(0.3)
+        self.clear()
+
+    def ask(self) -> tuple[Header, FrameStatus]:
+        stamp = self.camera.send()
+        status = received(self.statuses, stamp)
+        received(self.detections, stamp)
+        received(self.classes, stamp)
+        return stamp, status
+
+
+@pytest.fixture(scope='module')
+def scene(graph: Graph, bundle: Bundle) -> Iterator[Scene]:
+    edge = graph.start('edge', bundle=bundle.path).ready()
+    server = graph.start('server', bundle=bundle.path).ready()
+    scene = Scene(
+        graph,
+        bundle,
+        edge,
+        server,
+        Camera(graph.publisher(Image, 'image')),
+        graph.record(FeatureMap, 'features', BEST_EFFORT),
+        graph.record(FrameStatus, 'frame_status'),
+        graph.record(Detection2DArray, 'detections'),
+        graph.record(Classification, 'classification'),
+    )
+    while not (scene.features and scene.detections and scene.classes and scene.statuses):
+        scene.camera.send()
+        time.sleep(0.2)
+    yield scene
+
+
+def once_and_in_order(messages: list, sent: list[Header]) -> None:
+    """No header twice, none before an earlier one, none that nobody sent."""
+    order = [sent.index(message.header) for message in messages]
+    assert not [number for number, count in Counter(order).items() if count > 1]
+    assert order == sorted(order)
+
+
+def test_split_says_who_answered_and_addresses_the_server(scene: Scene) -> None:
+    scene.mode(mode='split', rate=1)
+    stamp, status = scene.ask()
+    assert (status.outcome, status.mode, status.way) == (
+        FrameStatus.ANSWERED_BY_SERVER,
+        'split',
+        'split:1',
+    )
+    feature = received(scene.features, stamp)
+    assert status.bytes == len(feature.data)
+    assert feature.answer_session
+    assert feature.answer_until_us
+    assert not feature.probe
+    assert status.elapsed_ms > 0
+
+
+@pytest.mark.parametrize(
+    ('picture', 'codec'), [('jpeg:95', CodecId.JPEG), ('webp:50', CodecId.WEBP)]
+)
+def test_remote_sends_the_picture_and_the_server_runs_all(
+    scene: Scene, picture: str, codec: CodecId
+) -> None:
+    scene.mode(mode='remote', picture=picture)
+    stamp, status = scene.ask()
+    assert (status.outcome, status.way) == (FrameStatus.ANSWERED_BY_SERVER, picture)
+    assert received(scene.features, stamp).codec == codec
+
+
+def test_local_answers_under_the_same_names_and_sends_nothing(scene: Scene) -> None:
+    scene.mode(mode='split', codec='lossless')
+    stamp, _ = scene.ask()
+    split = received(scene.detections, stamp)
+    scene.mode(mode='local', codec='entropy')
+    sent = [scene.ask()[0] for _ in range(5)]
+    assert not scene.features
+    assert {status.outcome for status in scene.statuses} == {FrameStatus.ANSWERED_BY_EDGE}
+    assert {status.way for status in scene.statuses} == {'local'}
+    once_and_in_order(scene.detections, sent)
+    # the same picture gives the same boxes here and there
+    scene.camera.number = stamp.stamp.sec - 1000 - 1
+    again, _ = scene.ask()
+    assert again == stamp
+    local = received(scene.detections, again)
+    assert [box.results[0].hypothesis for box in local.detections] == [
+        box.results[0].hypothesis for box in split.detections
+    ]
+    scene.camera.number += 1000
+
+
+def test_modes_change_while_the_camera_runs_and_nothing_comes_twice(scene: Scene) -> None:
+    scene.mode(mode='split', rate=-1)
+    first = len(scene.camera.sent)
+    thread = scene.camera.start()
+    for mode in ('local', 'remote', 'local', 'split', 'auto', 'split'):
+        assert scene.graph.set('edge', mode=mode)[0].successful
+        time.sleep(0.6)
+    scene.camera.stop(thread)
+    time.sleep(1.0)
+    sent = scene.camera.sent[first:]
+    for messages in (scene.detections, scene.classes):
+        once_and_in_order(messages, sent)
+    assert len(scene.detections) > 0.7 * len(sent)
+    ways = {status.way.split(':')[0] for status in scene.statuses}
+    assert ways >= {'split', 'jpeg', 'local'}
+    # every image has one fate
+    once = Counter(status.header.stamp.sec for status in scene.statuses)
+    assert set(once.values()) == {1}
+    assert len(once) >= len(sent) - 3
+
+
+def test_auto_falls_back_and_returns(scene: Scene, diagnostics: Diagnostics) -> None:
+    scene.mode(mode='auto', deadline_ms=150.0)
+    thread = scene.camera.start()
+    by_server = FrameStatus.ANSWERED_BY_SERVER
+
+    def server_answers() -> bool:
+        return [status.outcome for status in scene.statuses[-5:]] == [by_server] * 5
+
+    try:
+        wait_for(server_answers, 'the server to answer in mode auto')
+        scene.server.process.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        scene.clear()
+        wait_for(
+            lambda: any(s.outcome == FrameStatus.ANSWERED_BY_EDGE for s in scene.statuses),
+            'a local answer',
+        )
+        # first missed deadline 150 ms after the stop at the earliest; the rest is a busy machine's
+        assert time.monotonic() - stopped < 1.0
+        diagnostics.message_with('edge: answers', 'no server reports')
+        scene.server.process.send_signal(signal.SIGCONT)
+        back = time.monotonic()
+        wait_for(server_answers, 'the server to answer again')
+        assert time.monotonic() - back < 4.0
+        late = int(diagnostics.values('server: results')['late'])
+        assert late <= 5
+    finally:
+        os.kill(scene.server.process.pid, signal.SIGCONT)
+        scene.camera.stop(thread)
+    time.sleep(1.0)
+    once_and_in_order(scene.detections, scene.camera.sent)
+    once_and_in_order(scene.classes, scene.camera.sent)
+
+
+def test_auto_needs_a_profile(scene: Scene, tiny_bundle: Bundle, graph: Graph) -> None:
+    edge = graph.start('edge', '-r', '__ns:=/bare', bundle=tiny_bundle.path, mode='auto')
+    assert edge.process.wait(15) == 2
+    assert 'run `mtl-split profile' in edge.log
+    assert 'no profile' in edge.log
+
+
+def test_a_second_server_answers_nothing_and_is_said(
+    scene: Scene, graph: Graph, diagnostics: Diagnostics
+) -> None:
+    scene.mode(mode='split')
+    second = graph.start('server', bundle=scene.bundle.path).ready()
+    try:
+        diagnostics.message_with('edge: link', '2 servers report to this edge')
+        diagnostics.message_with('server: results', '2 servers share one link_report topic')
+        scene.clear()
+        sent = scene.camera.run(1.0)
+        received(scene.detections, sent[-1])
+        time.sleep(0.5)
+        once_and_in_order(scene.detections, sent)
+        # frames of nobody's are answered by one of them, too
+        features = graph.publisher(FeatureMap, 'features', readers=3)
+        feature = scene.features[-1]
+        feature.answer_session = feature.answer_until_us = 0
+        feature.header = header(7)
+        features.publish(feature)
+        received(scene.detections, header(7))
+        time.sleep(0.5)
+        assert [message.header for message in scene.detections].count(header(7)) == 1
+    finally:
+        second.end()
+
+
+def test_a_frame_whose_time_is_over_is_dropped_and_counted(
+    scene: Scene, graph: Graph, diagnostics: Diagnostics
+) -> None:
+    scene.mode(mode='split')
+    scene.ask()
+    feature = scene.features[-1]
+    features = graph.publisher(FeatureMap, 'features', readers=2)
+    reports = graph.record(LinkReport, 'link_report')
+    before = int(diagnostics.values('server: results')['late'])
+    feature.header, feature.answer_until_us = header(8), 1
+    features.publish(feature)
+    wait_for(lambda: sum(report.late for report in reports) == 1, 'a report of a late frame')
+    wait_for(
+        lambda: int(diagnostics.values('server: results')['late']) == before + 1, 'its diagnostics'
+    )
+    assert header(8) not in [message.header for message in scene.detections]
+
+
+def test_a_probe_is_worked_on_and_not_answered(scene: Scene, graph: Graph) -> None:
+    scene.mode(mode='split')
+    scene.ask()
+    feature = scene.features[-1]
+    features = graph.publisher(FeatureMap, 'features', readers=2)
+    reports = graph.record(LinkReport, 'link_report')
+    feature.header, feature.probe, feature.answer_until_us = header(9), True, 0
+    feature.sequence += 1
+    features.publish(feature)
+    wait_for(
+        lambda: any(
+            report.done_sequence == feature.sequence and report.done_mask & 1
+            for report in list(reports)
+        ),
+        'a report of the probe',
+    )
+    assert header(9) not in [message.header for message in scene.detections]
+
+
+def test_a_wrong_mode_is_refused(scene: Scene) -> None:
+    (result,) = scene.graph.set('edge', mode='cloud')
+    assert not result.successful
+    assert 'choose one of: split, remote, local, auto' in result.reason
