@@ -17,7 +17,7 @@ from mtl_split_edge.policy import Policy
 LARGEST_BACKLOG_S = 0.15
 """For how long a link may be busy with earlier frames before one that is sent regardless waits."""
 LONGEST_PAUSE_S = 0.25
-"""From one frame to the next at least, so that a link that recovers is noticed."""
+"""From one frame to the next on a link that has gone silent, so that its return is noticed."""
 _PERIOD_STEP = 1.1  # share by which the camera's period changes before the policy hears of it
 
 
@@ -155,6 +155,11 @@ class Chooser:
             return self._estimator.silence_s(now)
 
     @property
+    def settings(self) -> PolicySettings:
+        """What is aimed at."""
+        return self._settings
+
+    @property
     def counts(self) -> dict[Reason, int]:
         """Decisions since the start, by reason."""
         with self._lock:
@@ -162,8 +167,10 @@ class Chooser:
 
     def _pace(self, point: ProfilePoint, queue: QueueState, now: float) -> Decision:
         known = self._estimator.estimate(now).known
-        free = queue.backlog_s <= LARGEST_BACKLOG_S or now - self._sent_at > LONGEST_PAUSE_S
-        if point.mode is Mode.LOCAL or not known or free:
+        # A link that has gone silent is tried now and then; one that is slow by experience is not.
+        tried = now - self._sent_at > LONGEST_PAUSE_S
+        backlog_s = self._estimator.usual_backlog_s(now) if tried else queue.backlog_s
+        if point.mode is Mode.LOCAL or not known or backlog_s <= LARGEST_BACKLOG_S:
             decision = Decision(point, None, math.nan, Reason.FIXED)
         else:
             decision = Decision(None, None, math.inf, Reason.PACED)

@@ -138,8 +138,9 @@ class LinkEstimator:
             return
         if self._session != report.session:
             # Another process: what is out will not be answered, and its way may be another one.
-            self._session = report.session
-            self._reset()
+            first, self._session = self._session is None, report.session
+            if not first:
+                self._reset()
         self._foreign = report.fingerprint != self._fingerprint
         if self._foreign:
             return
@@ -198,6 +199,14 @@ class LinkEstimator:
         """
         free = self._free_after(list(self._waiting.values()), self._slowness_now(now))
         return max(0.0, free - now)
+
+    def usual_backlog_s(self, now: float) -> float:
+        """Return the backlog if the link were as the latest samples say, whatever stays away.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        return max(0.0, self._free_after(list(self._waiting.values()), self._slowness) - now)
 
     def silence_s(self, now: float) -> float:
         """Return for how long the oldest frame without a sign of arrival is out; 0 without one.

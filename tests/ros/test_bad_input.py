@@ -64,6 +64,7 @@ def bench(graph: Graph, tiny_bundle: Bundle) -> Bench:
         graph.start(
             'server',
             *('-r', 'features:=wire', '-r', 'contract:=wire_contract'),
+            *('-r', 'link_report:=wire_report'),
             bundle=tiny_bundle.path,
             feature_reliability='reliable',
             report_rate=20.0,
@@ -80,7 +81,7 @@ def bench(graph: Graph, tiny_bundle: Bundle) -> Bench:
         graph.record(Classification, 'classification'),
         frame,
         graph.publisher(FeatureMap, 'wire'),
-        graph.record(LinkReport, 'link_report'),
+        graph.record(LinkReport, 'wire_report'),
     )
 
     def found() -> bool:

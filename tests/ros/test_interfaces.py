@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from ament_index_python.packages import get_package_share_path
-from mtl_split.msg import FeatureMap, LinkReport, SplitContract
+from mtl_split.msg import FeatureMap, FrameStatus, LinkReport, SplitContract
 from rosidl_parser.definition import UnboundedSequence
 from vision_msgs import msg as vision_msgs
 
 from mtl_split_core.codecs import CodecId
+from mtl_split_edge.fates import Outcome
 
 SOURCES = Path(__file__).parents[2] / 'msg'
 
@@ -52,6 +53,9 @@ def test_feature_map_fields() -> None:
         'header': 'std_msgs/Header',
         'fingerprint': 'uint64',
         'sequence': 'uint32',
+        'answer_session': 'uint64',
+        'answer_until_us': 'uint64',
+        'probe': 'boolean',
         'codec': 'uint8',
         'codec_version': 'uint8',
         'rate': 'uint8',
@@ -99,8 +103,17 @@ def test_split_contract_fields() -> None:
 def test_link_report_fields() -> None:
     fields = LinkReport.get_fields_and_field_types()
     assert list(fields) == [
-        'header', 'fingerprint', 'session', 'interval', 'received', 'lost', 'refused', 'answered',
-        'goodput', 'last_sequence', 'hold_us', 'service_us', 'busy_fraction', 'refusal',
+        'header', 'fingerprint', 'session', 'clock_us', 'interval', 'received', 'lost', 'refused',
+        'late', 'answered', 'goodput', 'last_sequence', 'hold_us', 'service_us', 'done_sequence',
+        'done_mask', 'busy_fraction', 'refusal',
+    ]  # fmt: skip
+
+
+def test_frame_status_outcomes_are_those_of_the_edge() -> None:
+    constants = {outcome: getattr(FrameStatus, outcome.name) for outcome in Outcome}
+    assert constants == {outcome: outcome.value for outcome in Outcome}
+    assert list(FrameStatus.get_fields_and_field_types()) == [
+        'header', 'outcome', 'mode', 'way', 'reason', 'bytes', 'expected_ms', 'elapsed_ms',
     ]  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
@@ -119,7 +118,7 @@ class Scene:
 
 
 @pytest.fixture(scope='module')
-def scene(graph: Graph, bundle: Bundle) -> Iterator[Scene]:
+def scene(graph: Graph, bundle: Bundle) -> Scene:
     edge = graph.start('edge', bundle=bundle.path).ready()
     server = graph.start('server', bundle=bundle.path).ready()
     scene = Scene(
@@ -136,7 +135,7 @@ def scene(graph: Graph, bundle: Bundle) -> Iterator[Scene]:
     while not (scene.features and scene.detections and scene.classes and scene.statuses):
         scene.camera.send()
         time.sleep(0.2)
-    yield scene
+    return scene
 
 
 def once_and_in_order(messages: list, sent: list[Header]) -> None:

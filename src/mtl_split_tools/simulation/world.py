@@ -32,7 +32,7 @@ class World:
         delay_s: One way, seconds.
         jitter_s: Standard deviation of the way there, seconds.
         loss: Share of lost packets, 0 to 1.
-        report_hz: Link reports per second.
+        report_hz: Link reports per second while nothing is answered.
         seed: Of sizes, jitter and loss.
     """
 
@@ -139,7 +139,7 @@ class Drive:
         self._writer: tuple[int, int, ProfilePoint] | None = None
         self._server_slot: tuple[int, ProfilePoint] | None = None
         self._sequence = 0
-        self._busy_s = 0.0
+        self._busy_s = self._reported = 0.0
         self._accounting = LinkAccounting(0.0)
 
     def run(self) -> list[Frame]:
@@ -152,7 +152,7 @@ class Drive:
         for number in range(world.frames):
             self._at(world.at(number), partial(self._camera, number))
         for number in range(1, int(world.trace.seconds * world.report_hz)):
-            self._at(number / world.report_hz, self._report)
+            self._at(number / world.report_hz, self._report_in_time)
         end = world.trace.seconds + world.deadline_s
         while self._events and self._events[0][0] <= end:
             self._now, _, action = heapq.heappop(self._events)
@@ -239,6 +239,7 @@ class Drive:
             self._accounting.answered(_CAMERA, number, service_s)
             if self._up():
                 self._after(self._world.delay_s, lambda: self._answer(number))
+            self._report()
             self._serve()
 
         self._after(service_s, done)
@@ -248,7 +249,13 @@ class Drive:
         if frame.delay_s is None:
             frame.delay_s, frame.fate = self._now - frame.at, 'answered'
 
+    def _report_in_time(self) -> None:
+        # as the server does: a report follows each answer, and others fill what is left open
+        if self._now - self._reported > 0.75 / self._world.report_hz:
+            self._report()
+
     def _report(self) -> None:
+        self._reported = self._now
         figures = self._accounting.close_interval(self._busy_s, self._now)
         report = Report(
             fingerprint=self._world.fingerprint,
