@@ -50,3 +50,31 @@ def find_bundle(path_or_name: Path | str) -> Path:
         f'of a bundle or add the one above it to {SEARCH_VARIABLE}'
     )
     raise BundleError(msg)
+
+
+def inside(directory: Path, text: str) -> Path:
+    """Find the file that a parameter names, which has to lie in a bundle's directory.
+
+    Args:
+        directory: Directory of the bundle.
+        text: File name, relative to that directory, or a whole path.
+
+    Returns:
+        The file, absolute and without symbolic links; it need not exist.
+
+    Raises:
+        BundleError: It leads out of the directory, by `..` and symbolic links, too.
+    """
+    root = directory.resolve()
+    # as colcon installs it with --symlink-install: each file is a link into the source tree
+    roots = {root, (root / MANIFEST).resolve().parent}
+    try:
+        path = (root / text).resolve()
+        path.exists()  # shows a name that is too long
+    except (OSError, RuntimeError, ValueError) as error:
+        msg = f'file {text!r}: {error}: give the name of a file in {root}'
+        raise BundleError(msg) from error
+    if roots.isdisjoint(path.parents):
+        msg = f'file {text!r} is {path}, outside of {root}: give the name of a file in there'
+        raise BundleError(msg)
+    return path

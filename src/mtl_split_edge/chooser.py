@@ -130,6 +130,11 @@ class Chooser:
             self._sent_at = now
             self._estimator.sent(sequence, size, point.server_ms / 1e3, now)
 
+    def worked(self, point: ProfilePoint, seconds: float) -> None:
+        """This edge has worked on a frame for so long, from the decision to its publishing."""
+        with self._lock:
+            self._estimator.worked(point.edge_ms / 1e3, seconds)
+
     def reported(self, report: Report, now: float | None = None) -> None:
         """A link report arrived."""
         now = time.monotonic() if now is None else now

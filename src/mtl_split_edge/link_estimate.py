@@ -23,7 +23,7 @@ _DELAY_WALK = 0.002  # s per square root of a second
 _SLOWNESS_WALK = 0.3  # share of the slowness per square root of a second
 _JUMP = 3.0  # standard deviations from which on the link has changed, not wavered
 _SMOOTHING = 0.3
-_MEMORY = 0.9  # what a count keeps from one report to the next
+_ANSWERED_MEMORY_S, _LOSS_MEMORY_S = 1.0, 3.0  # in which the counts fade
 _OUTAGE_S = 1.0
 
 
@@ -40,6 +40,7 @@ class LinkEstimate:
         loss: Share of lost packets, 0 to 1.
         answered: Share of the frames that arrived which the server answers, 0 to 1.
         server_factor: How much longer the server takes than the profile says, above 0.
+        edge_factor: How much longer this edge takes than the profile says, above 0.
     """
 
     known: bool
@@ -50,6 +51,7 @@ class LinkEstimate:
     loss: float = 0.0
     answered: float = 1.0
     server_factor: float = 1.0
+    edge_factor: float = 1.0
 
     @property
     def goodput(self) -> float:
@@ -95,6 +97,7 @@ class LinkEstimator:
     def __init__(self, fingerprint: int) -> None:
         self._fingerprint = fingerprint
         self._session: int | None = None
+        self._edge_factor = 1.0
         self._reset()
 
     def _reset(self) -> None:
@@ -107,6 +110,7 @@ class LinkEstimator:
         self._updated = self._link_free = -math.inf
         self._lost = self._received = 0.0
         self._came = self._due = self._done = 0.0
+        self._answered_at = self._lost_at = -math.inf
         self._foreign = False
         self._server_factor = 1.0
         self._report_s = 0.0
@@ -147,15 +151,20 @@ class LinkEstimator:
         self._report_s = min(report.interval, 1.0)
         if report.received or report.answered:
             # What arrived in this interval may be answered in the next: it is not due yet.
-            self._due = _MEMORY * self._came
-            self._came = self._due + report.received
-            self._done = _MEMORY * self._done + report.answered
+            kept = math.exp((self._answered_at - now) / _ANSWERED_MEMORY_S)
+            self._answered_at = now
+            self._due = kept * self._came
+            # One that came too late says something of the way, not of who answers.
+            self._came = self._due + max(0, report.received - report.late)
+            self._done = kept * self._done + report.answered
         if not report.received:
             return
         # What a dead link or a full queue swallowed says nothing about single packets.
         if self.silence_s(now) < _OUTAGE_S:
-            self._lost = _MEMORY * self._lost + report.lost
-            self._received = _MEMORY * self._received + report.received
+            kept = math.exp((self._lost_at - now) / _LOSS_MEMORY_S)
+            self._lost_at = now
+            self._lost = kept * self._lost + report.lost
+            self._received = kept * self._received + report.received
         self._acknowledge(report.last_sequence, report.hold_s, report.service_s, now)
 
     def answered(self, sequence: int, service_s: float, now: float) -> None:
@@ -169,6 +178,17 @@ class LinkEstimator:
         if math.isfinite(service_s) and service_s >= 0:
             self._report_s = 0.0
             self._acknowledge(sequence, service_s, service_s, now)
+
+    def worked(self, expected_s: float, seconds: float) -> None:
+        """This edge has worked on a frame.
+
+        Args:
+            expected_s: What the profile says, seconds; 0 where it says nothing.
+            seconds: What it took.
+        """
+        if expected_s > 0:
+            factor = min(max(seconds / expected_s, 0.1), 100.0)
+            self._edge_factor += _SMOOTHING * (factor - self._edge_factor)
 
     def estimate(self, now: float) -> LinkEstimate:
         """Return what to expect of a frame that is sent now.
@@ -189,6 +209,7 @@ class LinkEstimator:
             loss=1 - (1 - min(frame_loss, 0.999)) ** (1 / self._packets),
             answered=0.0 if self._foreign else min(1.0, (self._done + 1) / (self._due + 1)),
             server_factor=self._server_factor,
+            edge_factor=self._edge_factor,
         )
 
     def backlog_s(self, now: float) -> float:

@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, TaskType, load_bundle
+from mtl_split_core.bundle_search import inside
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import ImageError
 from mtl_split_core.profile import Mode, Profile, ProfilePoint, load_profile
@@ -49,6 +50,8 @@ from mtl_split_ros.worker import NewestSlot, Worker
 TROUBLE_S = 5.0
 STALE_S = 2.0
 """In the fixed modes nothing is dropped for a deadline, but an answer this old is worth nothing."""
+HANDOVER_S = 0.05
+"""Longest wait for the subscribers of local answers before the server answers again."""
 SETTLE_PERIOD_S = 0.05
 LONGEST_PERIOD_S = 1.0
 
@@ -124,6 +127,7 @@ class EdgeNode(Node):
         self._chooser = Chooser(self._profile or nothing, PolicySettings())
         self._wish: Wish | None = None
         self._replaced = 0
+        self._answered_here = False
         self._stamp_warned = False
         self._slot: NewestSlot[_Arrival] = NewestSlot()
         self._worker = Worker(self._slot, self._handle, self._failed)
@@ -214,6 +218,8 @@ class EdgeNode(Node):
                 )
                 self._ledger.sent(packet.sequence, frame)
             self._link.sent(packet.sequence)
+            if not probe:
+                self._chooser.worked(point, time.monotonic() - started)
             self._chooser.sent(packet.sequence, size, point)
             publishing = time.monotonic()
             self._features.publish(message)
@@ -221,15 +227,21 @@ class EdgeNode(Node):
             self._pipeline.sent(packet, published - arrival.at, published - publishing)
 
         if decision.point.mode is not Mode.LOCAL:
+            if self._answered_here and self._local:
+                # else a lost packet of the last local answer would arrive after the server's first
+                self._local.topics.wait_until_taken(HANDOVER_S)
+                self._answered_here = False
             send(decision.point, probe=False)
             return
         assert self._local
         self._local.follow_threshold()
         results = self._local.tail.run_features(*self._stage.features(image))
+        self._chooser.worked(decision.point, time.monotonic() - started)
         if not self._ledger.wait_until_own(time.monotonic):
             return
         header = arrival.message.header
         self._local.topics.publish(results, self._settings.text('class_id'), header)
+        self._answered_here = True
         fate = Fate(
             Outcome.ANSWERED_BY_EDGE,
             decision.point.name,
@@ -322,7 +334,7 @@ class EdgeNode(Node):
 
     def _load_profile(self) -> Profile:
         name = self._settings.text('profile')
-        return load_profile(self._bundle, self._bundle.path / name if name else None)
+        return load_profile(self._bundle, inside(self._bundle.path, name) if name else None)
 
     def _follow_parameters(self) -> Wish:
         settings = self._settings

@@ -11,6 +11,7 @@ from mtl_split_edge.decision import Decision, PolicySettings, QueueState, Reason
 from mtl_split_edge.link_estimate import LinkEstimate
 
 _WORSE = 1.02  # a lower rung must be worth this much more to replace one that is in time
+_SAME_WORK = 1.25  # nobody sends more bytes for less accuracy to save less work than this
 _SETTLED_S = 5.0  # a rung that held for so long was no mistake
 _FAILED_S = 1.0  # a rung that held for less was one
 
@@ -72,7 +73,7 @@ class Policy:
         Returns:
             Seconds from the arrival of the image to that of the answer.
         """
-        edge_s = point.edge_ms / 1e3
+        edge_s = point.edge_ms / 1e3 * link.edge_factor
         if point.mode is Mode.LOCAL:
             return queue.age_s + edge_s
         return (
@@ -93,7 +94,7 @@ class Policy:
             0 to 1; a local answer less its cost.
         """
         local = point.mode is Mode.LOCAL
-        slowest_s = point.edge_ms / 1e3
+        slowest_s = point.edge_ms / 1e3 * link.edge_factor
         if not local:
             link_s = point.bytes_mean * link.slowness
             slowest_s = max(slowest_s, link_s, point.server_ms / 1e3 * link.server_factor)
@@ -172,7 +173,7 @@ class Policy:
         ]
         # What would wait for the link until the next image comes is better not sent at all.
         room_s = queue.backlog_s - self.settings.period_s / 2
-        free = [point for point in fits if point.edge_ms / 1e3 >= room_s]
+        free = [point for point in fits if point.edge_ms / 1e3 * link.edge_factor >= room_s]
         rung = self.rung
         up_to = [point for point in free if rung and point.quality <= rung.quality]
         if best := max(up_to, key=lambda point: self.worth(point, link), default=None):
@@ -215,7 +216,9 @@ class Policy:
         ]
 
     def _local_worth(self, link: LinkEstimate) -> float:
-        if self._local is None or self._local.edge_ms / 1e3 > self.settings.deadline_s:
+        if self._local is None:
+            return 0.0
+        if self._local.edge_ms / 1e3 * link.edge_factor > self.settings.deadline_s:
             return 0.0
         return max(0.0, self.worth(self._local, link))
 
@@ -225,7 +228,7 @@ def make_ladder(
 ) -> tuple[ProfilePoint, ...]:
     """Return the points to send at, by the accuracy that they give an image of the camera.
 
-    A point is left out where another one is as accurate with no more bytes and no more work.
+    A point is left out where another one is as accurate with no more bytes and hardly more work.
 
     Args:
         points: Points of a profile.
@@ -244,7 +247,9 @@ def make_ladder(
     # The best first: what comes later is no better, so it has to cost less than all before it.
     for point in sorted(sending, key=lambda point: (-good(point), costs(point))):
         mine = costs(point)
-        beaten = any(other[0] <= mine[0] and other[1] <= mine[1] for other in map(costs, kept))
+        beaten = any(
+            other[0] <= mine[0] and other[1] <= _SAME_WORK * mine[1] for other in map(costs, kept)
+        )
         if not beaten:
             kept.append(point)
     return tuple(reversed(kept))

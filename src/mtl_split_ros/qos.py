@@ -44,6 +44,11 @@ def features_profile(reliability: str) -> QoSProfile:
     return _profile(depth=1, reliable=reliability == 'reliable')
 
 
+def features_reader_profile(reliability: str) -> QoSProfile:
+    """Their subscription: room for those of many senders until the callback takes the newest."""
+    return _profile(depth=20, reliable=reliability == 'reliable')
+
+
 def results_profile() -> QoSProfile:
     """Perception results."""
     return _profile(depth=5, reliable=True)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The standard perception topics of a bundle: which there are, and publishing one frame on them."""
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
@@ -93,6 +96,23 @@ class ResultTopics:
         """Publish a drawn overlay, uint8 HxWx3."""
         assert self._overlay is not None
         self._overlay.publish(to_image_msg(picture, 'rgb8', header))
+
+    def wait_until_taken(self, timeout_s: float) -> bool:
+        """Wait until every reliable subscriber has what was published.
+
+        Args:
+            timeout_s: For how long at most, over all topics together.
+
+        Returns:
+            Whether they have.
+        """
+        end = time.monotonic() + timeout_s
+        publishers = [self._boxes] if self._detection else []
+        publishers += [self._mask, self._color] if self._segmentation else []
+        return all(
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
+            for publisher in (*publishers, *self._classes.values())
+        )
 
     def _publisher(self, message: type, topic: str) -> Publisher:
         return make_publisher(self._node, message, topic, results_profile())

@@ -26,7 +26,7 @@ from mtl_split_ros.images import to_rgb
 from mtl_split_ros.packets import packet_from_msg
 from mtl_split_ros.parameters import Parameters
 from mtl_split_ros.qos import (
-    features_profile,
+    features_reader_profile,
     latched_profile,
     make_publisher,
     make_subscription,
@@ -95,7 +95,7 @@ class ServerNode(Node):
         self._images = ImageTopic(self, settings.text('image_transport'), self._on_image)
         make_subscription(self, LinkReport, 'link_report', self._on_report, report_profile())
         make_subscription(self, SplitContract, 'contract', self._on_contract, latched_profile())
-        profile = features_profile(settings.text('feature_reliability'))
+        profile = features_reader_profile(settings.text('feature_reliability'))
         topic = self.resolve_topic_name('features')
         self._watch = TopicWatch(self, topic, 'mtl_split/msg/FeatureMap', profile)
         events = self._watch.events()

@@ -133,7 +133,7 @@ def test_loss_is_of_packets_and_server_figures_follow() -> None:
         )
     estimate = estimator.estimate(4.0)
     assert estimate.loss == pytest.approx(1 - 0.5**0.1, rel=0.05)
-    assert estimate.answered == pytest.approx(0.1, abs=0.005)  # what one frame of credit leaves
+    assert estimate.answered == pytest.approx(1 / 16, abs=0.005)  # what one frame of credit leaves
     assert estimate.server_factor == pytest.approx(2.0, rel=0.01)
     assert estimate.delivery(1400) > estimate.delivery(14_000)
 
@@ -218,3 +218,31 @@ def test_a_frame_that_is_answered_in_the_next_interval_is_not_missed() -> None:
         figures = {'received': 2 if first else 1, 'answered': 1 if first else 2}
         estimator.reported(report(number, **figures), number * PERIOD + 0.03)
         assert estimator.estimate(number * PERIOD + 0.03).answered > 0.99
+
+
+def test_frames_that_came_too_late_are_no_refusals_to_answer() -> None:
+    estimator = LinkEstimator(FINGERPRINT)
+    for number in range(30):
+        estimator.sent(number, 4000, 0.025, number * PERIOD)
+        estimator.reported(report(number, answered=0, late=1), number * PERIOD + 0.03)
+    assert estimator.estimate(2.0).answered == 1.0
+
+
+def test_an_overloaded_server_is_forgiven_soon() -> None:
+    estimator = LinkEstimator(FINGERPRINT)
+    for number in range(30):
+        estimator.sent(number, 4000, 0.025, number * PERIOD)
+        estimator.reported(report(number, answered=0), number * PERIOD + 0.03)
+    assert estimator.estimate(2.0).answered < 0.1
+    for number in range(30, 33):  # three probes
+        estimator.sent(number, 1000, 0.025, number)
+        estimator.reported(report(number), number + 0.03)
+    assert estimator.estimate(33.0).answered > 0.9
+
+
+def test_the_load_of_the_edge_is_followed() -> None:
+    estimator = LinkEstimator(FINGERPRINT)
+    for _ in range(20):
+        estimator.worked(0.04, 0.12)
+    estimator.worked(0.0, 5.0)
+    assert estimator.estimate(1.0).edge_factor == pytest.approx(3.0, rel=0.01)

@@ -42,7 +42,7 @@ def bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bun
     copy = tmp_path_factory.mktemp('profiled') / 'tiny'
     shutil.copytree(tiny_bundle.path, copy)
     bundle = load_bundle(str(copy))
-    profile = made_profile(bundle.fingerprint, local_ms=40.0, rates=len(bundle.rates))
+    profile = made_profile(bundle.fingerprint, local_ms=90.0, rates=len(bundle.rates))
     save_profile(profile, profile_path(bundle, machine_name()))
     return bundle
 
@@ -195,7 +195,7 @@ def test_local_answers_under_the_same_names_and_sends_nothing(scene: Scene) -> N
 
 
 def test_modes_change_while_the_camera_runs_and_nothing_comes_twice(scene: Scene) -> None:
-    scene.mode(mode='split', rate=-1)
+    scene.mode(mode='split', rate=-1, picture='jpeg:50')
     first = len(scene.camera.sent)
     thread = scene.camera.start()
     for mode in ('local', 'remote', 'local', 'split', 'auto', 'split'):
@@ -292,11 +292,15 @@ def test_a_frame_whose_time_is_over_is_dropped_and_counted(
     reports = graph.record(LinkReport, 'link_report')
     before = int(diagnostics.values('server: results')['late'])
     feature.header, feature.answer_until_us = header(8), 1
-    features.publish(feature)
-    wait_for(lambda: sum(report.late for report in reports) == 1, 'a report of a late frame')
-    wait_for(
-        lambda: int(diagnostics.values('server: results')['late']) == before + 1, 'its diagnostics'
-    )
+
+    def told() -> bool:
+        # again, since the publisher is new to the server
+        features.publish(feature)
+        time.sleep(0.1)
+        late = int(diagnostics.values('server: results')['late'])
+        return late > before and any(report.late for report in list(reports))
+
+    wait_for(told, 'a late frame in the reports and the diagnostics')
     assert header(8) not in [message.header for message in scene.detections]
 
 
@@ -308,14 +312,16 @@ def test_a_probe_is_worked_on_and_not_answered(scene: Scene, graph: Graph) -> No
     reports = graph.record(LinkReport, 'link_report')
     feature.header, feature.probe, feature.answer_until_us = header(9), True, 0
     feature.sequence += 1
-    features.publish(feature)
-    wait_for(
-        lambda: any(
+
+    def told() -> bool:
+        features.publish(feature)
+        time.sleep(0.1)
+        return any(
             report.done_sequence == feature.sequence and report.done_mask & 1
             for report in list(reports)
-        ),
-        'a report of the probe',
-    )
+        )
+
+    wait_for(told, 'a report of the probe')
     assert header(9) not in [message.header for message in scene.detections]
 
 
