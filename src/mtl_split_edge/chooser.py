@@ -111,7 +111,9 @@ class Chooser:
         """
         now = time.monotonic() if now is None else now
         with self._lock:
-            queue = QueueState(age_s, self._estimator.backlog_s(now))
+            queue = QueueState(
+                age_s, self._estimator.backlog_s(now), self._estimator.silence_s(now)
+            )
             if self._held:
                 return self._pace(self._held, queue, now)
             return self._policy.decide(self._estimator.estimate(now), queue, now)

@@ -41,10 +41,12 @@ class QueueState:
     Args:
         age_s: Since the arrival of the image, seconds.
         backlog_s: For how long the link is still busy with earlier frames, seconds.
+        silence_s: For how long the oldest frame without a sign of arrival is out, seconds.
     """
 
     age_s: float = 0.0
     backlog_s: float = 0.0
+    silence_s: float = 0.0
 
 
 class Reason(StrEnum):

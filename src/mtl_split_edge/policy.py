@@ -57,8 +57,8 @@ class Policy:
         Returns:
             The decision; it is counted.
         """
-        self._settle(link, now)
-        decision = self._answer(link, queue, now)
+        self._settle(self._believed(link, queue), now)
+        decision = self._answer(self._believed(link, queue), queue, now)
         self.counts[decision.reason] += 1
         return decision
 
@@ -102,6 +102,15 @@ class Policy:
         if local:
             return point.quality * share - self.settings.local_cost
         return point.quality * share * link.delivery(point.bytes_mean)
+
+    def _believed(self, link: LinkEstimate, queue: QueueState) -> LinkEstimate:
+        """Take a link for unknown that has swallowed a frame for a whole deadline.
+
+        A smaller frame would be in time if the link had got slower; if it is cut, none is, and
+        by the time the two can be told apart several answers are missed.
+        """
+        silent = queue.silence_s >= self.settings.deadline_s
+        return replace(link, known=False) if silent else link
 
     def _settle(self, link: LinkEstimate, now: float) -> None:
         """Move on the ladder, by what the link can do with nothing waiting."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from tests.edge.test_servers import REPORT
@@ -96,7 +97,7 @@ def test_a_dead_link_is_asked_now_and_then() -> None:
         if held.decide(0.0, now=tick / 15).point:
             held.sent(tick, 5000, point, now=tick / 15)
             times.append(tick / 15)
-    gaps = [b - a for a, b in zip(times[5:], times[6:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times[5:])]
     assert max(gaps) <= LONGEST_PAUSE_S + 0.1
 
 

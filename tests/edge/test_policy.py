@@ -291,3 +291,18 @@ def test_chooser_switches_modes_live() -> None:
     assert sum(chooser.counts.values()) == 5
     with pytest.raises(MtlSplitError, match='no split at rate 9'):
         chooser.use(Mode.SPLIT, 9)
+
+
+def test_a_link_that_swallowed_a_frame_for_a_deadline_is_not_waited_for() -> None:
+    policy = Policy(PROFILE.points, replace(SETTINGS, period_s=0.2))
+    good = link(20)
+    for number in range(60):
+        decision = policy.decide(good, QueueState(), number * 0.2)
+    assert decision.reason is Reason.BEST
+    almost = QueueState(silence_s=0.9 * SETTINGS.deadline_s)
+    assert policy.decide(good, almost, 12.1).reason is Reason.BEST
+    silent = QueueState(silence_s=SETTINGS.deadline_s)
+    decision = policy.decide(good, silent, 12.2)
+    assert decision.point
+    assert decision.point.mode is Mode.LOCAL
+    assert policy.decide(good, QueueState(), 12.4).reason is Reason.BEST
