@@ -15,7 +15,7 @@ from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, TaskType, load_bundle
 from mtl_split_core.bundle_search import inside
 from mtl_split_core.encode import EncodeStage
-from mtl_split_core.errors import ImageError
+from mtl_split_core.errors import BundleError, ImageError
 from mtl_split_core.profile import Mode, Profile, ProfilePoint, load_profile
 from mtl_split_core.tail import TailStage
 from mtl_split_edge.chooser import Chooser
@@ -69,9 +69,15 @@ class LocalAnswers:
         node: Publishes the results.
         bundle: Bundle in use.
         settings: Of the node.
+
+    Raises:
+        BundleError: The bundle is another one by now; modes change while a node runs.
     """
 
     def __init__(self, node: Node, bundle: Bundle, settings: Parameters) -> None:
+        if load_bundle(bundle.path).fingerprint != bundle.fingerprint:
+            msg = f'{bundle.path} was replaced since this node started: start it anew'
+            raise BundleError(msg)
         network = load_network(
             bundle.tail_path,
             settings.text('backend'),

@@ -12,13 +12,18 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mtl_split_core.errors import ImageError
-from mtl_split_core.geometry import MAX_SIDE
+from mtl_split_core.geometry import MAX_PIXELS, MAX_SIDE
 
 RGBImage = NDArray[np.uint8]
 
 CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 PNG_START, PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
+_JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xDA)})  # markers without a segment
+_JPEG_SCAN = b'\xff\xda'
+MAX_SCANS = 20
+"""Scans of a progressive JPEG; each costs as much as the whole picture and may be a few bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,7 @@ def _decompress(message: CompressedImage) -> RGBImage:
     if data[-len(end) :].tobytes() != end and not data.tobytes().rstrip(b'\0').endswith(end):
         msg = f'{kind} has no end marker: it was cut on its way; send it whole'
         raise ImageError(msg)
+    _check_claims(data.tobytes(), kind, is_png=end is PNG_END)
     try:
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -171,7 +177,40 @@ def _decompress(message: CompressedImage) -> RGBImage:
     if bgr is None:
         msg = f'{kind} cannot be decoded; check what the publisher sends'
         raise ImageError(msg)
-    if max(bgr.shape[:2]) > MAX_SIDE:
-        msg = f'{kind} is {bgr.shape[1]}x{bgr.shape[0]}; each side may be at most {MAX_SIDE}'
-        raise ImageError(msg)
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _check_claims(data: bytes, kind: str, *, is_png: bool) -> None:
+    """Check what a picture says of itself before memory and time are spent on it."""
+    width, height = _png_size(data) if is_png else _jpeg_size(data)
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        msg = (
+            f'{kind} is {width}x{height}; each side may be at most {MAX_SIDE} and the whole '
+            f'{MAX_PIXELS} pixels: send it smaller'
+        )
+        raise ImageError(msg)
+    # 0xff within the coded pixels is followed by 0, so this counts markers.
+    if not is_png and (scans := data.count(_JPEG_SCAN)) > MAX_SCANS:
+        msg = f'{kind} has {scans} scans, at most {MAX_SCANS} are decoded: send it baseline'
+        raise ImageError(msg)
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    return int.from_bytes(data[16:20], 'big'), int.from_bytes(data[20:24], 'big')
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Read the size in the frame header, found as libjpeg finds it; zeros where there is none."""
+    position = 2
+    while (position := data.find(b'\xff', position)) >= 0:
+        while data[position : position + 1] == b'\xff':
+            position += 1
+        marker = data[position] if position < len(data) else 0
+        position += 1
+        if not marker or marker in _JPEG_ALONE:
+            continue
+        if marker in _JPEG_FRAMES:
+            size = data[position + 3 : position + 7]
+            return int.from_bytes(size[2:], 'big'), int.from_bytes(size[:2], 'big')
+        position += int.from_bytes(data[position : position + 2], 'big')
+    return 0, 0

@@ -86,6 +86,8 @@ def _node(context: LaunchContext, executable: str, specs: Sequence[ParameterSpec
     }
     simulated = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     files = [arguments['params_file']] if arguments['params_file'] else []
+    # where security is on, see security/: each node has the keys of its own full name
+    enclave = '/'.join(['', *filter(None, arguments['namespace'].split('/')), executable])
     return [
         Node(
             package='mtl_split',
@@ -94,7 +96,7 @@ def _node(context: LaunchContext, executable: str, specs: Sequence[ParameterSpec
             namespace=LaunchConfiguration('namespace'),
             parameters=[*files, {'use_sim_time': simulated, **given}],
             remappings=[('image', LaunchConfiguration('image_topic'))],
-            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+            ros_arguments=['--log-level', LaunchConfiguration('log_level'), '--enclave', enclave],
             output='screen',
         )
     ]

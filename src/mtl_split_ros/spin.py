@@ -38,25 +38,24 @@ def run(
         ExternalShutdownException,
         SingleThreadedExecutor,
     )
-    from rclpy.signals import SignalHandlerOptions  # noqa: PLC0415
 
     from mtl_split_core.errors import MtlSplitError  # noqa: PLC0415
+    from mtl_split_ros import security  # noqa: PLC0415
 
     stopped: list[bool] = []
     _on_signals(lambda: stopped.append(True))
     try:
         # rclpy's own handlers take the context away under a running worker, in the middle of a
         # publish call; here the node ends first and the context after it
-        rclpy.init(
-            args=list(args) if args is not None else None,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
+        security.start(args)
     except Exception as error:
         print(f'{name}: {error}', file=sys.stderr)
         return CANNOT_START
     node: Node | None = None
     try:
-        node = make_node()
+        # the middleware itself starts with the node
+        with security.refusals(os.environ):
+            node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while not stopped:

@@ -12,10 +12,10 @@ from typing import TextIO
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from mtl_split_core.errors import DataError
+from mtl_split_ros import security
 from mtl_split_tools.bags import Bag, message_stamp, open_bag
 from mtl_split_tools.console import console, progress_bar, table
 from mtl_split_tools.keyboard import keys
@@ -107,7 +107,7 @@ def _replay(options: argparse.Namespace) -> None:
             raise DataError(msg)
         report = stack.enter_context(options.report.open('w')) if options.report else None
         # rcl would take our --remap for its own
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        security.start([])
         stack.callback(rclpy.try_shutdown)
         node = Node('mtl_split_replay', use_global_arguments=False, enable_rosout=False)
         stack.callback(node.destroy_node)

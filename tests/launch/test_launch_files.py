@@ -178,3 +178,23 @@ def test_shipped_clip_is_answered(
         environment=environment,
     )  # fmt: skip
     assert answer.startswith('camera')
+
+
+@pytest.mark.ros
+def test_each_node_has_the_enclave_of_its_full_name(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment = {
+        **environment,
+        'ROS_SECURITY_ENABLE': 'true',
+        'ROS_SECURITY_STRATEGY': 'Enforce',
+        'ROS_SECURITY_KEYSTORE': str(tmp_path),
+    }
+    launched = Launched(environment, tmp_path / 'output')
+    try:
+        launched.start('edge_server.launch.py', 'namespace:=front')
+        launched.wait_for(
+            *(f"enclaves/front/{name}' does not exist" for name in ('edge', 'server'))
+        )
+    finally:
+        launched.end()

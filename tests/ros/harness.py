@@ -102,10 +102,10 @@ class NodeProcess:
 class Graph:
     """An observer in its own domain, and the nodes started in it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, domain: int | None = None) -> None:
         # a test on one machine is nobody's business on another
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-        self.domain = random.randrange(2, 101)
+        self.domain = domain or random.randrange(2, 101)
         self._directory = directory
         self._context = Context()
         rclpy.init(context=self._context, domain_id=self.domain)

@@ -23,12 +23,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
-from rclpy.signals import SignalHandlerOptions
 from rosbags.interfaces import QosDurability
 from rosbags.rosbag2 import Writer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
+from mtl_split_ros import security
 from mtl_split_tools.bags import jazzy_types, message_stamp, offered_qos, write_mcap
 
 _DEPTH = 50
@@ -137,7 +137,7 @@ def main() -> int:
     options = parser.parse_args()
     stopped = threading.Event()
     _on_signals(stopped.set)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    security.start(None)
     node = Node('recorder', use_global_arguments=False, enable_rosout=False)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
