@@ -4,7 +4,6 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from mtl_split_core.bundle import Bundle, load_bundle, update_figures
@@ -21,17 +20,22 @@ from mtl_split_tools.evaluation import (
     parse_transport,
 )
 from mtl_split_tools.files import write_json, write_picture
+from mtl_split_tools.sweep import command as sweeping
+from mtl_split_tools.sweep.overlays import choose_frame
+from mtl_split_tools.sweep.result import tables
 from mtl_split_train.dataset import Dataset, read_dataset
 
 DESCRIPTION = """Measure a bundle on a folder with images/, labels/ and annotations.json (COCO). The
 real bytes of every picture are made and decoded. With --transport the picture itself travels and
 the same network runs whole behind it: what sending pictures would give. Boxes are scored from 0.05
-on, as average precision needs; mIoU leaves void out; boxes marked iscrowd are ignored."""
+on, as average precision needs; mIoU leaves void out; boxes marked iscrowd are ignored. --sweep
+sends every picture every way in one pass: all rates, uncompressed, JPEG and WebP of 1 to 70 kB."""
 EPILOG = """examples:
   mtl-split eval --data data/camvid/val --bundle camvid
   mtl-split eval --data data/camvid/val --bundle camvid --rate 0 --json out/rate0.json
   mtl-split eval --data data/camvid/val --bundle camvid --transport jpeg:50 --confusion out/jpeg.png
   mtl-split eval --data data/camvid/val --bundle models/camvid --all-rates --update-bundle
+  mtl-split eval --data data/camvid/val --bundle camvid --sweep --plot out/sweep
 """
 
 
@@ -44,7 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--rate', type=int, metavar='K', help="Z_b at this rate (default: the bundle's)"
     )
     way.add_argument('--all-rates', action='store_true', help='Z_b at every rate')
-    way.add_argument('--transport', metavar='T', help='raw, jpeg:Q or webp:Q in place of Z_b')
+    way.add_argument(
+        '--transport', metavar='T', help='raw, jpeg:Q or webp:Q (or jpeg:Q/2: half size), not Z_b'
+    )
+    way.add_argument('--sweep', action='store_true', help='all rates and pictures of 1 to 70 kB')
+    parser.add_argument(
+        '--plot',
+        type=Path,
+        metavar='DIR',
+        help='with --sweep: write sweep.json, sweep.csv, accuracy.png, overlays.jpg and z_b.png',
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
     parser.add_argument('--confusion', type=Path, metavar='PNG', help='draw the confusion matrix')
     parser.add_argument('--limit', type=int, metavar='N', help='only the first N pictures')
@@ -58,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and report."""
+    if options.plot and not options.sweep:
+        msg = '--plot goes with --sweep'
+        raise DataError(msg)
+    if options.sweep and options.confusion:
+        msg = '--confusion goes with one way, not with --sweep'
+        raise DataError(msg)
     if options.update_bundle and (not options.all_rates or options.limit):
         msg = '--update-bundle goes with --all-rates and without --limit'
         raise DataError(msg)
@@ -72,12 +91,14 @@ def run(options: argparse.Namespace) -> int:
     if options.limit:
         dataset = replace(dataset, images=dataset.images[: options.limit])
     stages = Stages(bundle, options.threads)
+    if options.sweep:
+        _sweep(options, bundle, dataset, stages)
+        return 0
     ways = _ways(options, bundle, stages)
-    done: dict[str, Evaluation] = {}
+    pictures = (sample.image() for sample in dataset.images)
     with progress_bar() as progress:
-        for name, way in ways.items():
-            task = progress.add_task(name, total=len(dataset.images))
-            done[name] = evaluate(dataset, bundle, way, partial(progress.advance, task))
+        task = progress.add_task(', '.join(ways), total=len(ways) * len(dataset.images))
+        done = evaluate(dataset, bundle, ways, pictures, lambda: progress.advance(task))
     shown = f'rate {bundle.default_rate}' if options.all_rates else next(iter(done))
     _print(bundle, dataset, done, shown)
     if options.json:
@@ -91,6 +112,20 @@ def run(options: argparse.Namespace) -> int:
         update_figures(bundle, rates, bundle.default_rate)
         console.print(f'{bundle.path}/bundle.yaml has the figures of {len(rates)} rates')
     return 0
+
+
+def _sweep(options: argparse.Namespace, bundle: Bundle, dataset: Dataset, stages: Stages) -> None:
+    found = sweeping.sweep(bundle, stages, dataset, (s.image() for s in dataset.images))
+    for shown in tables(found):
+        console.print(shown)
+    if options.json:
+        write_json(options.json, found.document())
+    if options.plot:
+        number = choose_frame(dataset)
+        image = dataset.images[number].image()
+        sweeping.write_figures(options.plot, found)
+        sweeping.write_pictures(options.plot, found, stages, dataset, image, number)
+        console.print(f'{options.plot}/ has the figures and pictures', highlight=False)
 
 
 def _ways(options: argparse.Namespace, bundle: Bundle, stages: Stages) -> dict[str, Way]:

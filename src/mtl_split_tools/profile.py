@@ -2,7 +2,6 @@
 """`mtl-split profile`: what each mode and rate costs on this machine, and what it is worth."""
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,8 +28,9 @@ from mtl_split_core.timing import StageClock
 from mtl_split_tools.accuracy import AccuracyMeter
 from mtl_split_tools.console import console, progress_bar
 from mtl_split_tools.evaluation import SCORE_THRESHOLD
+from mtl_split_tools.frames import labelled_frames
 from mtl_split_tools.profile_table import profile_table
-from mtl_split_train.dataset import Dataset, Sample, read_dataset
+from mtl_split_train.dataset import Dataset, Sample
 
 DESCRIPTION = """Measure once, on this machine: for every rate of Z_b, every picture quality (the
 whole network then runs on the server) and the edge alone, the work of both sides, the real bytes
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             raise DataError(msg)
     bundle = load_bundle(options.bundle)
     path = options.out or profile_path(bundle, options.machine)
-    dataset, pictures = _frames(options.data, bundle)
+    dataset, pictures = labelled_frames(options.data, bundle)
     count = min(options.limit or len(dataset.images), len(dataset.images))
     bench = Bench(bundle, dataset, options.edge_threads, options.server_threads)
     with progress_bar() as progress:
@@ -182,18 +182,3 @@ class Bench:
         way.server_ms.append(clock.times['server'])
         way.sizes.append(len(packet.payload))
         return results
-
-
-def _frames(data: Path | None, bundle: Bundle) -> tuple[Dataset, Iterator[NDArray[np.uint8]]]:
-    """Return the truth and the pictures, read one at a time."""
-    if data is not None:
-        dataset = read_dataset(data)
-        return dataset, (sample.image() for sample in dataset.images)
-    # The clip is a recording, and reading it needs ROS; a data folder does not.
-    from mtl_split_tools.demo.clip import read_clip, shipped_clip  # noqa: PLC0415
-
-    clip = read_clip(shipped_clip(), None, None, bundle)
-    if clip.labels is None:
-        msg = f'{clip.path} has no labels beside it; give --data DIR'
-        raise DataError(msg)
-    return clip.labels, (picture for _, picture in clip.pictures())

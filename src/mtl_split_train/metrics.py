@@ -107,6 +107,9 @@ def evaluate_detections(
         evaluation = COCOeval(truth, answers, 'bbox')
         evaluation.params.imgIds = list(range(1, len(labelled) + 1))
         evaluation.params.catIds = list(range(len(dataset.categories)))
+        # Boxes of all sizes together, the only figure that is read: a quarter of the work.
+        evaluation.params.areaRng = evaluation.params.areaRng[:1]
+        evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
         evaluation.evaluate()
         evaluation.accumulate()
     # precision: IoU threshold x recall x category x area range x limit of boxes; -1 is "no truth"

@@ -79,6 +79,28 @@ def test_rates_and_transports_differ_in_bytes(
     assert size('--transport', 'webp:20') < size('--transport', 'webp:90')
 
 
+def test_sweep(
+    data: Path, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluate(data, tiny_bundle, tmp_path / 'out.json', '--sweep', '--plot', tmp_path / 'p')
+    rows = {row['transport']: row for row in found['rows']}
+    assert {'raw', 'split:0', 'split:1', 'jpeg:95', 'jpeg:95 rounded', 'webp:1/2'} <= rows.keys()
+    assert {row['frames'] for row in rows.values()} == {4}
+    assert rows['jpeg:15/2']['bytes_per_frame'] < rows['jpeg:95']['bytes_per_frame']
+    alone = evaluate(data, tiny_bundle, tmp_path / 'one.json', '--rate', 1)
+    for key in ('bytes_per_frame', 'miou', 'map50', 'accuracy', 'iou'):
+        assert rows['split:1'][key] == alone[key]
+    alone = evaluate(data, tiny_bundle, tmp_path / 'one.json', '--transport', 'jpeg:15/2')
+    assert rows['jpeg:15/2']['miou'] == alone['miou']
+    assert json.loads((tmp_path / 'p/sweep.json').read_text()) == found
+    lines = (tmp_path / 'p/sweep.csv').read_text().splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert lines[0].startswith('transport,frames,bytes_per_frame,')
+    for name in ('accuracy.png', 'overlays.jpg', 'z_b.png'):
+        assert cv2.imread(str(tmp_path / 'p' / name)) is not None
+    assert 'bytes against pictures' in capsys.readouterr().out
+
+
 def test_update_bundle_keeps_the_fingerprint(data: Path, tmp_path: Path) -> None:
     bundle = make_tiny_bundle(tmp_path / 'bundle')
     found = evaluate(data, bundle, tmp_path / 'out.json', '--all-rates', '--update-bundle')
@@ -99,6 +121,9 @@ def test_update_bundle_keeps_the_fingerprint(data: Path, tmp_path: Path) -> None
         (['--limit', 0], '--limit 0'),
         (['--threads', 0], '--threads 0'),
         (['--update-bundle'], '--all-rates'),
+        (['--transport', 'jpeg:50/9'], '--transport jpeg:50/9'),
+        (['--plot', 'somewhere'], '--plot goes with --sweep'),
+        (['--sweep', '--confusion', 'c.png'], '--confusion goes with one way'),
     ],
 )
 def test_bad_options(
