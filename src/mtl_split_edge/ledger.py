@@ -58,24 +58,32 @@ class Ledger(Generic[HeaderT]):
                 del self._out[next(iter(self._out))]
             self._out[sequence] = frame
 
-    def done(self, sequence: int, mask: int) -> list[Sent[HeaderT]]:
+    def done(self, sequence: int, mask: int) -> tuple[list[Sent[HeaderT]], list[Sent[HeaderT]]]:
         """The server says which frames it worked through.
+
+        It takes them in their order, so those before the latest that it did not work through
+        never will be.
 
         Args:
             sequence: Number of the latest of them.
-            mask: Bit i: frame sequence - i was worked through.
+            mask: Bit i: frame sequence - i was worked through; 0: none was.
 
         Returns:
-            Those that were out, in the order in which they were sent.
+            Of the frames that were out: those answered, and those passed over, in the order in
+            which they were sent.
         """
-        numbers = {
-            (sequence - bit) % SEQUENCE_MODULUS for bit in range(_DONE_BITS) if mask >> bit & 1
-        }
+        answered, passed = [], []
         with self._settled:
-            found = [self._out.pop(number) for number in list(self._out) if number in numbers]
-            self.answered += len(found)
+            for number in list(self._out) if mask else []:
+                step = (sequence - number) % SEQUENCE_MODULUS
+                if step < _DONE_BITS and mask >> step & 1:
+                    answered.append(self._out.pop(number))
+                elif step < _KEPT:
+                    passed.append(self._out.pop(number))
+            self.answered += len(answered)
+            self.missed += len(passed)
             self._settled.notify_all()
-            return found
+        return answered, passed
 
     def expire(self, now: float) -> list[Sent[HeaderT]]:
         """Return and forget the frames whose time is over, and with it the wait for a report."""

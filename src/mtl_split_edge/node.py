@@ -39,7 +39,7 @@ from mtl_split_ros.qos import (
     make_publisher,
     make_subscription,
     report_profile,
-    results_profile,
+    status_profile,
 )
 from mtl_split_ros.result_topics import ResultTopics
 from mtl_split_ros.status import Level, Status
@@ -116,7 +116,8 @@ class EdgeNode(Node):
             BackendOptions(settings.integer('threads'), settings.texts('providers')),
         )
         self._stage = EncodeStage(bundle, network)
-        self._pipeline = EdgePipeline(bundle, self._stage)
+        # what the server says of an edge before this one must not be taken for our frames
+        self._pipeline = EdgePipeline(bundle, self._stage, secrets.randbits(32))
         self._stage.warm_up()
         self._local: LocalAnswers | None = None
         self._profile: Profile | None = None
@@ -140,7 +141,7 @@ class EdgeNode(Node):
         reliability = settings.text('feature_reliability')
         self._features = make_publisher(self, FeatureMap, 'features', features_profile(reliability))
         self._contract = make_publisher(self, SplitContract, 'contract', latched_profile())
-        self._statuses = make_publisher(self, FrameStatus, 'frame_status', results_profile())
+        self._statuses = make_publisher(self, FrameStatus, 'frame_status', status_profile())
         make_subscription(self, LinkReport, 'link_report', self._on_report, report_profile())
         self._images = ImageTopic(self, settings.text('image_transport'), self._on_image)
         self._images.subscribe()
@@ -323,7 +324,10 @@ class EdgeNode(Node):
             return
         self._same_bundle = report.fingerprint == self._bundle.fingerprint
         self._chooser.reported(report, now)
-        for frame in self._ledger.done(report.done_sequence, report.done_mask):
+        answered, passed = self._ledger.done(report.done_sequence, report.done_mask)
+        for frame in passed:
+            self._tell_sent(frame, Outcome.MISSED)
+        for frame in answered:
             self._tell_sent(frame, Outcome.ANSWERED_BY_SERVER)
 
     def _settle(self) -> None:

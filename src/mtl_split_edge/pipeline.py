@@ -21,16 +21,17 @@ SEQUENCE_MODULUS = 2**32
 class EdgePipeline:
     """One image in, one numbered packet out."""
 
-    def __init__(self, bundle: Bundle, stage: EncodeStage) -> None:
-        """Number the packets of this process from 0.
+    def __init__(self, bundle: Bundle, stage: EncodeStage, first: int = 0) -> None:
+        """Number the packets of this process.
 
         Args:
             bundle: Of the encoder.
             stage: Image to packet.
+            first: Number of the first packet, uint32.
         """
         self._bundle = bundle
         self._stage = stage
-        self._sequence = 0
+        self._sequence = first
         self._sent = RateMeter()
         self._bytes = SlidingWindow()
         self._total = StageWindows()

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -18,6 +19,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from mtl_split_core.errors import MtlSplitError
+
+RESULT_LIFE = Duration(seconds=0.1)
 
 
 def _profile(*, depth: int, reliable: bool, latched: bool = False) -> QoSProfile:
@@ -50,8 +53,18 @@ def features_reader_profile(reliability: str) -> QoSProfile:
 
 
 def results_profile() -> QoSProfile:
-    """Perception results."""
-    return _profile(depth=5, reliable=True)
+    """Perception results: only the newest, or one lost packet would hold back those behind it.
+
+    And not for long: the writer forgets it, before another machine has answered a later frame.
+    """
+    profile = _profile(depth=1, reliable=True)
+    profile.lifespan = RESULT_LIFE
+    return profile
+
+
+def status_profile() -> QoSProfile:
+    """Status of each frame; several can come at once."""
+    return _profile(depth=20, reliable=True)
 
 
 def report_profile() -> QoSProfile:

@@ -40,13 +40,14 @@ def run(
     )
 
     from mtl_split_core.errors import MtlSplitError  # noqa: PLC0415
-    from mtl_split_ros import security  # noqa: PLC0415
+    from mtl_split_ros import discovery, security  # noqa: PLC0415
 
     stopped: list[bool] = []
     _on_signals(lambda: stopped.append(True))
     try:
         # rclpy's own handlers take the context away under a running worker, in the middle of a
         # publish call; here the node ends first and the context after it
+        discovery.announce_often()
         security.start(args)
     except Exception as error:
         print(f'{name}: {error}', file=sys.stderr)

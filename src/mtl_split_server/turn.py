@@ -29,10 +29,12 @@ class Turns:
 
     Args:
         session: Of this server process.
+        now: Monotonic seconds, for tests.
     """
 
-    def __init__(self, session: int) -> None:
+    def __init__(self, session: int, now: float | None = None) -> None:
         self._session = session
+        self._since = time.monotonic() if now is None else now
         self._peers: dict[int, float] = {}
         self._lock = threading.Lock()
 
@@ -70,7 +72,9 @@ class Turns:
         # A frame to nobody, or to a server that is gone, as in a recording: one of us answers it.
         if answer_session in peers or any(peer < self._session for peer in peers):
             return Turn.ELSEWHERE
-        return Turn.ANSWER
+        # That server may only not have been heard of yet.
+        young = answer_session and now - self._since < PEER_ALIVE_S
+        return Turn.ELSEWHERE if young else Turn.ANSWER
 
 
 def clock_us(now: float | None = None) -> int:

@@ -21,11 +21,20 @@ def test_reports_settle_frames_once_and_in_order() -> None:
     ledger: Ledger[str] = Ledger()
     for number, name in enumerate('abcd', 2**32 - 2):
         ledger.sent(number % 2**32, sent(name, 10))
-    assert names(ledger.done(1, 0b1010)) == ['a', 'c']
-    assert names(ledger.done(1, 0b1011)) == ['d']
-    assert ledger.done(1, 0b1011) == []
-    assert ledger.done(1, 0) == []
-    assert (ledger.answered, ledger.missed) == (3, 0)
+    assert ledger.done(0, 0) == ([], [])
+    answered, passed = ledger.done(0, 0b101)
+    assert (names(answered), names(passed)) == (['a', 'c'], ['b'])
+    answered, passed = ledger.done(1, 0b1011)
+    assert (names(answered), names(passed)) == (['d'], [])
+    assert ledger.done(1, 0b1011) == ([], [])
+    assert (ledger.answered, ledger.missed) == (3, 1)
+
+
+def test_what_is_said_of_another_stream_settles_nothing() -> None:
+    ledger: Ledger[str] = Ledger()
+    ledger.sent(5, sent('a', 10))
+    assert ledger.done(4, 2**64 - 1) == ([], [])
+    assert ledger.done(2000, 2**64 - 1) == ([], [])
 
 
 def test_what_stays_away_is_missed_once() -> None:
@@ -34,7 +43,7 @@ def test_what_stays_away_is_missed_once() -> None:
     ledger.sent(1, sent('b', 11))
     assert ledger.expire(10 + GRACE_S) == []
     assert names(ledger.expire(10 + GRACE_S + 0.01)) == ['a']
-    assert ledger.done(0, 1) == []
+    assert ledger.done(0, 1) == ([], [])
     assert (ledger.answered, ledger.missed) == (0, 1)
 
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import struct
+import zlib
 from array import array
 
 import cv2
@@ -151,6 +153,32 @@ def test_a_truncated_picture_is_refused(suffix: str, keep: float) -> None:
 @pytest.mark.parametrize('data', [b'', b'GIF89a', b'\xff\xd8\xff\xd9', bytes(1000)])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match=f"'jpeg', {len(data)} bytes"):
+        to_rgb(CompressedImage(format='jpeg', data=array('B', data)))
+
+
+@pytest.mark.parametrize('size', [(30_000, 30_000), (16_384, 16_384), (65_535, 1), (4096, 4097)])
+def test_a_small_file_that_claims_a_giant_picture(size: tuple[int, int]) -> None:
+    width, height = size
+    png = bytearray(compressed_msg('.png', 'png', RGB).data)
+    png[16:24] = struct.pack('>II', width, height)
+    png[29:33] = struct.pack('>I', zlib.crc32(png[12:29]))
+    jpeg = bytearray(compressed_msg('.jpg', 'jpeg', RGB).data)
+    frame = jpeg.find(b'\xff\xc0')
+    jpeg[frame + 5 : frame + 9] = struct.pack('>HH', height, width)
+    # fill bytes and rubbish before a marker, which the decoder skips
+    sly = jpeg[:frame] + b'rub\xff\0bish\xff\xff' + jpeg[frame:]
+    for data in (png, jpeg, sly):
+        message = CompressedImage(format='x', data=array('B', bytes(data)))
+        with pytest.raises(ImageError, match=f'is {width}x{height}; each side'):
+            to_rgb(message)
+
+
+def test_progressive_pictures_and_how_often_they_may_draw_themselves() -> None:
+    data = cv2.imencode('.jpg', RGB, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert to_rgb(CompressedImage(format='jpeg', data=array('B', data))).shape == RGB.shape
+    scan = data[data.rfind(b'\xff\xda') : -2]
+    data = data[:-2] + scan * 1000 + data[-2:]
+    with pytest.raises(ImageError, match='scans, at most 20 are decoded'):
         to_rgb(CompressedImage(format='jpeg', data=array('B', data)))
 
 

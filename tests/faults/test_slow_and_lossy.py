@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links that are slow or lose packets: fewer bytes or local answers, and back when they recover."""
+
+import time
+
+import pytest
+from tests.faults.drive import BY_EDGE, BY_SERVER, PATIENCE_S, RETURN_S, Drive, within
+
+from mtl_split_tools.lab.processes import wait_for
+
+DRIVE = 'real'
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+FAST_MBIT, SLOW_MBIT = 20.0, 0.3
+LONGEST_GAP_S = 1.0
+"""Some images may be lost in a queue before the new link is known, but not many."""
+
+FORGET_S = 5.0
+"""From the last lost packet until the link is trusted again."""
+
+
+def test_bandwidth_falls_and_recovers(drive: Drive) -> None:
+    top = max(rate.bytes_mean or 0.0 for rate in drive.bundle.rates) * 0.9
+
+    def at_the_best_rate() -> bool:
+        return drive.by(BY_SERVER, 0.0)[-1].bytes > top
+
+    drive.lab.link.shape(FAST_MBIT, FAST_MBIT)
+    wait_for(at_the_best_rate, 'the best rate', PATIENCE_S)
+    slow = time.monotonic()
+    # One way: the answers, a list of boxes with all that belongs to them, are as many bytes again.
+    drive.lab.link.shape(SLOW_MBIT, FAST_MBIT)
+    time.sleep(5.0)
+    back = time.monotonic()
+    drive.lab.link.shape(FAST_MBIT, FAST_MBIT)
+    assert drive.longest_gap_s(slow, back) <= within(LONGEST_GAP_S)
+    sent = [fate for fate in drive.consumer.fates(slow + 2.0) if fate.at < back]
+    assert sum(fate.bytes for fate in sent) * 8 / (back - slow - 2.0) < SLOW_MBIT * 1e6
+    assert max(fate.bytes for fate in sent) < top
+    known = [
+        float(finding.values['link kB/s'])
+        for finding in drive.consumer.findings('edge: answers', slow + 0.5)
+        if finding.at < back
+    ]
+    assert min(known) < 2 * SLOW_MBIT * 1e3 / 8
+    assert drive.wait_for_answer_by(BY_SERVER, back) <= within(RETURN_S)
+    wait_for(at_the_best_rate, 'the best rate again', PATIENCE_S)
+    drive.lab.link.shape()
+
+
+@pytest.mark.parametrize('percent', [1.0, 5.0, 20.0])
+def test_packets_are_lost(drive: Drive, percent: float) -> None:
+    lossy = time.monotonic()
+    drive.lab.link.lose(percent)
+    time.sleep(4.0)
+    back = time.monotonic()
+    drive.lab.link.lose(0.0)
+    assert drive.longest_gap_s(lossy, back) <= within(LONGEST_GAP_S)
+    assert drive.wait_for_answer_by(BY_SERVER, back) <= within(FORGET_S)
+    if percent >= 20:
+        losses = [
+            float(finding.values['link loss'])
+            for finding in drive.consumer.findings('edge: answers', lossy + 1.0)
+            if finding.at < back + 1.0
+        ]
+        assert max(losses) > 0.02 or drive.by(BY_EDGE, lossy)
