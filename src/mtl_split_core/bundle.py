@@ -25,6 +25,7 @@ from mtl_split_core.bundle_schema import (
     parse_manifest,
 )
 from mtl_split_core.bundle_search import MANIFEST, bundle_directories, find_bundle
+from mtl_split_core.document import read_document
 from mtl_split_core.errors import BundleError
 from mtl_split_core.tables import CodecTables
 
@@ -41,7 +42,6 @@ __all__ = [
     'write_bundle',
 ]
 
-_MAX_MANIFEST_BYTES = 2**20
 _MAX_NETWORK_BYTES = 2**31
 
 
@@ -241,16 +241,7 @@ def _bundle(path: Path, manifest: Manifest, tables: CodecTables) -> Bundle:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
-    try:
-        size = file.stat().st_size
-        if size > _MAX_MANIFEST_BYTES:
-            msg = f'{file}: has {size} bytes, allowed are {_MAX_MANIFEST_BYTES}'
-            raise BundleError(msg)
-        document = yaml.safe_load(file.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = ' '.join(str(error).split())
-        msg = f'{file}: not readable ({reason}): copy or export the bundle again'
-        raise BundleError(msg) from error
+    document = read_document(file, 'copy or export the bundle again')
     if not isinstance(document, dict):
         msg = f'{file}: is no mapping of fields: copy or export the bundle again'
         raise BundleError(msg)

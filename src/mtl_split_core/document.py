@@ -3,10 +3,45 @@
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mtl_split_core.errors import BundleError
+
+_MAX_BYTES = 2**18
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+
+
+def read_document(file: Path, remedy: str) -> object:
+    """Read a YAML file.
+
+    Args:
+        file: The file, at most 256 KiB.
+        remedy: What to do where it is no good.
+
+    Returns:
+        What the parser gives; aliases in it may make it endless or far larger than the file.
+
+    Raises:
+        BundleError: Missing, too large, or not readable.
+    """
+    try:
+        if (size := file.stat().st_size) > _MAX_BYTES:
+            msg = f'{file}: has {size} bytes, allowed are {_MAX_BYTES}: {remedy}'
+            raise BundleError(msg)
+        return yaml.safe_load(file.read_text('utf-8'))
+    except BundleError:
+        raise
+    # The parser lets through what int(), float(), datetime() and others say to a bad value.
+    except Exception as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        msg = f'{file}: not readable ({reason[:400]}): {remedy}'
+        raise BundleError(msg) from error
 
 
 class Field:
@@ -25,8 +60,7 @@ class Field:
 
     def fail(self, allowed: str) -> None:
         """Raise the error of this field."""
-        value = repr(self._value)
-        value = value if len(value) <= 80 else f'{value[:77]}...'
+        value = _in_short(self._value)
         msg = f'{self._where}: {self._name or "document"} is {value}, allowed is {allowed}'
         raise BundleError(msg)
 
@@ -55,8 +89,9 @@ class Field:
         allowed = (*required, *optional)
         for key in self._value:
             if key not in allowed:
+                name = key[:80] if isinstance(key, str) else _in_short(key)
                 msg = (
-                    f'{self._where}: {self[str(key)]._name} is not a known field, '
+                    f'{self._where}: {self[name]._name} is not a known field, '
                     f'allowed are {", ".join(allowed)}'
                 )
                 raise BundleError(msg)
@@ -108,3 +143,12 @@ class Field:
             self.fail(f'{least}' if least == most else f'a whole number from {least} to {most}')
             return least
         return value
+
+
+def _in_short(value: object) -> str:
+    """Describe a value; its whole text may be of any length, and be made of few bytes."""
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # more digits than Python writes
+        return 'a giant number'
+    return text if len(text) <= 80 else f'{text[:77]}...'

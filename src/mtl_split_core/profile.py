@@ -13,7 +13,7 @@ import yaml
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import PICTURE_FORMATS, CodecId
-from mtl_split_core.document import Field
+from mtl_split_core.document import Field, read_document
 from mtl_split_core.errors import BundleError
 from mtl_split_core.packet import MAX_PAYLOAD
 from mtl_split_core.pictures import PICTURE_QUALITY
@@ -21,7 +21,6 @@ from mtl_split_core.pictures import PICTURE_QUALITY
 FORMAT = 1
 """Version of the file's layout."""
 
-_MAX_BYTES = 2**20
 _MAX_MS = 600_000.0
 _MACHINE = r'[a-z0-9][a-z0-9_-]{0,62}'
 _METRICS = ('miou', 'map50', 'accuracy')
@@ -190,14 +189,7 @@ def load_profile(bundle: Bundle, path: Path | None = None) -> Profile:
         others = ', '.join(found.name for found in profile_paths(bundle)) or 'none'
         msg = f'{file}: no profile (beside {bundle.name} there are: {others}): {remedy}'
         raise BundleError(msg)
-    try:
-        if (size := file.stat().st_size) > _MAX_BYTES:
-            msg = f'{file}: has {size} bytes, allowed are {_MAX_BYTES}: {remedy}'
-            raise BundleError(msg)
-        document = yaml.safe_load(file.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        msg = f'{file}: not readable ({" ".join(str(error).split())}): {remedy}'
-        raise BundleError(msg) from error
+    document = read_document(file, remedy)
     profile = _parse(Field(str(file), '', document), len(bundle.rates))
     if profile.fingerprint != bundle.fingerprint:
         msg = (

@@ -2,7 +2,6 @@
 """Integer tables of the entropy coder, fixed at export so that every machine decodes alike."""
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +125,12 @@ class CodecTables:
                 msg = f'{path}: unpacks to {size} bytes, allowed are {MAX_TABLES_BYTES}'
                 raise BundleError(msg)
             with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in _DTYPES}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                # A member that is no array comes as bytes.
+                arrays = {name: np.asarray(archive[name]) for name in _DTYPES}
+        except BundleError:
+            raise
+        # zipfile, zlib and numpy each raise their own, and some of builtins, on damaged bytes.
+        except Exception as error:
             msg = f'{path}: not readable as codec tables ({error}): export the bundle again'
             raise BundleError(msg) from error
         return cls(**arrays)

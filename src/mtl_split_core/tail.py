@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,23 @@ from mtl_split_core.pictures import PICTURE_QUALITY, decode_picture, encode_pict
 from mtl_split_core.postprocess import output_names, postprocess
 from mtl_split_core.results import FrameResults
 from mtl_split_core.timing import StageClock
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A packet that was checked and decoded.
+
+    Args:
+        letterbox: Where the source image lies in the network input.
+        z: Z_b, float32 [C, h, w]; None for a picture.
+        picture: RGB, uint8 [H, W, 3]; None for features.
+        clock: Has timed the decoding.
+    """
+
+    letterbox: Letterbox
+    z: NDArray[np.float32] | None
+    picture: NDArray[np.uint8] | None
+    clock: StageClock
 
 
 class TailStage:
@@ -80,23 +97,55 @@ class TailStage:
         Raises:
             PacketError: The packet is refused; the text names field, value and what is expected.
         """
+        return self.finish(self.prepare(packet))
+
+    def prepare(self, packet: FeaturePacket) -> Prepared:
+        """Check and decode a packet; may run in one other thread beside finish().
+
+        Args:
+            packet: Packet from the wire, not yet checked.
+
+        Returns:
+            What finish() takes.
+
+        Raises:
+            PacketError: The packet is refused; the text names field, value and what is expected.
+        """
         clock = StageClock(self._now)
         with clock.stage('decode'):
             check_packet(packet, self._bundle)
             codec = CodecId(packet.codec)
+            z, picture = None, None
             if codec in PICTURE_FORMATS:
-                encoder = self._picture_encoder(codec)
+                self._picture_encoder(codec)
                 size = self._bundle.input
                 kind = PICTURE_FORMATS[codec]
-                encoder.normalise(decode_picture(packet.payload, kind, size.width, size.height))
+                picture = decode_picture(packet.payload, kind, size.width, size.height)
             else:
-                z = self._codecs[codec].decode(
-                    packet.payload, packet.rate, self._bundle.feature_shape
-                )
-        if codec in PICTURE_FORMATS:
-            with clock.stage('encode'):
-                z = encoder.run()
-        return self._answer(z, packet.letterbox, clock)
+                shape = self._bundle.feature_shape
+                z = self._codecs[codec].decode(packet.payload, packet.rate, shape)
+        return Prepared(packet.letterbox, z, picture, clock)
+
+    def finish(self, prepared: Prepared) -> FrameResults:
+        """Answer what was decoded; arguments and errors as of run().
+
+        Args:
+            prepared: From prepare().
+
+        Returns:
+            Results in source pixels; times: decode, tail, postprocess, and encode for a picture.
+
+        Raises:
+            PacketError: PAYLOAD, when the features drive the network out of its range.
+        """
+        z = prepared.z
+        if z is None:
+            assert self._encoder is not None
+            assert prepared.picture is not None
+            with prepared.clock.stage('encode'):
+                self._encoder.normalise(prepared.picture)
+                z = self._encoder.run()
+        return self._answer(z, prepared.letterbox, prepared.clock)
 
     def run_features(self, z: NDArray[np.float32], letterbox: Letterbox) -> FrameResults:
         """Answer features that never were a packet.

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from mtl_split_edge.pipeline import SentTimes
-from mtl_split_ros.status import Level, Status
+from mtl_split_ros.status import Level, Status, short
 from mtl_split_ros.windows import StageWindows
 
 REPORT_AGE_S = 3.0
@@ -139,7 +139,7 @@ class LinkState:
         status.add('goodput byte/s', report.goodput)
         status.add('service ms', report.service_s * 1e3)
         status.add('server busy', report.busy_fraction)
-        status.add('refusal', report.refusal)
+        status.add('refusal', short(report.refusal, 400))
         status.values += self._round_trips.values()
 
     def _judge(self, status: Status, report: Report, age: float) -> None:
@@ -152,7 +152,7 @@ class LinkState:
                 f'{self._fingerprint:016x}: give both the same bundle',
             )
         elif report.refusal:
-            status.summary(Level.ERROR, f'the server refuses: {report.refusal}')
+            status.summary(Level.ERROR, f'the server refuses: {short(report.refusal, 400)}')
         else:
             status.summary(
                 Level.OK,

@@ -149,22 +149,24 @@ class LinkEstimator:
         if self._foreign:
             return
         self._report_s = min(report.interval, 1.0)
-        if report.received or report.answered:
+        # What was refused is not of this edge: its own frames stay away then, which counts already.
+        usable = max(0, report.received - report.refused)
+        if usable or report.answered:
             # What arrived in this interval may be answered in the next: it is not due yet.
             kept = math.exp((self._answered_at - now) / _ANSWERED_MEMORY_S)
             self._answered_at = now
             self._due = kept * self._came
             # One that came too late says something of the way, not of who answers.
-            self._came = self._due + max(0, report.received - report.late)
+            self._came = self._due + max(0, usable - report.late)
             self._done = kept * self._done + report.answered
-        if not report.received:
+        if not usable:
             return
         # What a dead link or a full queue swallowed says nothing about single packets.
         if self.silence_s(now) < _OUTAGE_S:
             kept = math.exp((self._lost_at - now) / _LOSS_MEMORY_S)
             self._lost_at = now
             self._lost = kept * self._lost + report.lost
-            self._received = kept * self._received + report.received
+            self._received = kept * self._received + usable
         self._acknowledge(report.last_sequence, report.hold_s, report.service_s, now)
 
     def answered(self, sequence: int, service_s: float, now: float) -> None:

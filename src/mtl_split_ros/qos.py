@@ -49,7 +49,7 @@ def features_profile(reliability: str) -> QoSProfile:
 
 def features_reader_profile(reliability: str) -> QoSProfile:
     """Their subscription: room for those of many senders until the callback takes the newest."""
-    return _profile(depth=20, reliable=reliability == 'reliable')
+    return _profile(depth=500, reliable=reliability == 'reliable')
 
 
 def results_profile() -> QoSProfile:

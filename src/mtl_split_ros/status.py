@@ -42,3 +42,8 @@ class Status:
     def add(self, key: str, value: object) -> None:
         """Add one pair; floats with two decimals."""
         self.values.append((key, f'{value:.2f}' if isinstance(value, float) else str(value)))
+
+
+def short(text: str, most: int = 200) -> str:
+    """Return a text of the wire fit for logs and diagnostics: one line of limited length."""
+    return ''.join(c if c.isprintable() else '?' for c in text[:most])

@@ -16,9 +16,9 @@ from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import TaskType, load_bundle
 from mtl_split_core.errors import ImageError, PacketError
 from mtl_split_core.overlay import draw_overlay
-from mtl_split_core.packet import FeaturePacket, check_packet
+from mtl_split_core.packet import check_packet
 from mtl_split_core.results import FrameResults
-from mtl_split_core.tail import TailStage
+from mtl_split_core.tail import Prepared, TailStage
 from mtl_split_ros.complaints import Complaints
 from mtl_split_ros.diagnostics import Updater
 from mtl_split_ros.image_topic import ImageTopic
@@ -48,7 +48,7 @@ OVERLAY_POLL_S = 0.25
 @dataclass(frozen=True, slots=True)
 class _Frame:
     message: FeatureMap
-    packet: FeaturePacket
+    prepared: Prepared
     at: float
 
 
@@ -126,19 +126,27 @@ class ServerNode(Node):
     def _on_features(self, message: FeatureMap) -> None:
         camera, size = message.header.frame_id, len(message.data)
         self._watch.heard(size)
-        self._figures.arrived(camera, message.fingerprint, message.sequence, size)
         turn = self._turns.of(message.answer_session, message.answer_until_us)
+        packet = packet_from_msg(message, self._bundle)
+        try:
+            if turn is Turn.ANSWER:
+                # here, so that one that is refused cannot displace a frame that is in order
+                prepared = self._tail.prepare(packet)
+            else:
+                check_packet(packet, self._bundle)
+        except PacketError as error:
+            # nothing that it says of itself is believed, its number least of all
+            self._figures.arrived(camera, None, size)
+            if turn is Turn.ELSEWHERE:
+                self._leave(turn)
+            else:
+                self._figures.refused(error.reason, str(error))
+            return
+        self._figures.arrived(camera, message.sequence, size)
         if turn is not Turn.ANSWER:
             self._leave(turn)
             return
-        packet = packet_from_msg(message, self._bundle)
-        try:
-            # before it can displace a frame that is in order
-            check_packet(packet, self._bundle)
-        except PacketError as error:
-            self._figures.refused(error.reason, str(error))
-            return
-        if self._slot.put(_Frame(message, packet, time.monotonic()), ('features', camera)):
+        if self._slot.put(_Frame(message, prepared, time.monotonic()), ('features', camera)):
             self._figures.replaced()
 
     def _on_report(self, message: LinkReport) -> None:
@@ -173,7 +181,7 @@ class ServerNode(Node):
             return
         self._follow_threshold()
         try:
-            results = self._tail.run(frame.packet)
+            results = self._tail.finish(frame.prepared)
         except PacketError as error:
             self._figures.refused(error.reason, str(error))
             return

@@ -2,11 +2,11 @@
 """What the server answers, what it refuses and why, and the figures of both."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_ros.complaints import Complaints
-from mtl_split_ros.status import Level, Status
+from mtl_split_ros.status import Level, Status, short
 from mtl_split_ros.windows import RateMeter, SlidingWindow, StageWindows
 from mtl_split_server.link_accounting import LinkAccounting
 
@@ -44,11 +44,10 @@ class ServerFigures:
         self._replaced = self._elsewhere = self._probes = 0
         self.link = LinkAccounting()
 
-    def arrived(self, camera: str, fingerprint: int, sequence: int, size: int) -> None:
-        """A frame arrived; the fingerprint decides whether its number is followed."""
-        foreign = fingerprint != self._bundle.fingerprint
+    def arrived(self, camera: str, sequence: int | None, size: int) -> None:
+        """A frame arrived; None for its number where it is refused, so that it is not followed."""
         self._bytes.add(size)
-        self.link.arrived(camera, None if foreign else sequence, size)
+        self.link.arrived(camera, sequence, size)
 
     def replaced(self) -> None:
         """A frame was displaced by a newer one before its turn."""
@@ -56,7 +55,10 @@ class ServerFigures:
 
     def contract(self, contract: Contract) -> None:
         """An edge said what it runs."""
-        self._contract = contract
+        # both go into logs, diagnostics and reports
+        self._contract = replace(
+            contract, bundle=short(contract.bundle), version=short(contract.version)
+        )
 
     def refused(self, reason: str, text: str) -> None:
         """A frame could not be used.

@@ -2,6 +2,7 @@
 import os
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,28 @@ def test_broken_file(copied: Path, name: str) -> None:
     (copied / name).write_bytes(data[:-1])
     with pytest.raises(BundleError, match=rf'{name}: damaged, its SHA-256 .* again'):
         load_bundle(copied)
+
+
+# What the parser says in errors that are not its own, and what is small and becomes giant.
+SLY = (
+    *('2001-99-99', '!!int ""', '!!bool maybe', '!!timestamp no', '!!float x', '9' * 9000),
+    *('0x' + 'f' * 9000, '{0x' + 'f' * 9000 + ': 1}', '&a [*a]', '{' + 'x' * 5000 + ': 1}'),
+    '[&a [x, x, x, x, x, x, x, x, x]'
+    + ''.join(f', &{n} [{f"*{o}, " * 9}]' for o, n in pairwise('abcdefghij'))
+    + ']',
+)
+
+
+@pytest.mark.parametrize('field', ['name', 'input', 'rates', 'default_rate', 'fingerprint'])
+@pytest.mark.parametrize('text', SLY)
+def test_sly_values(copied: Path, field: str, text: str) -> None:
+    path = copied / 'bundle.yaml'
+    document = yaml.safe_load(path.read_text())
+    del document[field]
+    path.write_text(f'{yaml.safe_dump(document)}{field}: {text}\n')
+    with pytest.raises(BundleError, match=r'bundle\.yaml: ') as info:
+        load_bundle(copied)
+    assert len(str(info.value)) < len(str(path)) + 600
 
 
 @pytest.mark.parametrize(

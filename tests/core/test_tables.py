@@ -84,6 +84,27 @@ def test_broken_files(tables: CodecTables, tmp_path: Path, damage: Any) -> None:
         CodecTables.load(path)
 
 
+def test_members_that_are_no_arrays_or_are_locked(tables: CodecTables, tmp_path: Path) -> None:
+    path = tmp_path / 'tables.npz'
+    tables.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    for content in (b'', b'no array', members['gain.npy'][:60]):
+        with zipfile.ZipFile(path, 'w') as archive:
+            for name, data in {**members, 'gain.npy': content}.items():
+                archive.writestr(name, data)
+        with pytest.raises(BundleError):
+            CodecTables.load(path)
+    for place, value in ((6, 1), (8, 99)):  # encrypted; a compression that nobody knows
+        tables.save(path)
+        data = bytearray(path.read_bytes())
+        for mark, shift in ((b'PK\3\4', 0), (b'PK\1\2', 2)):
+            data[data.find(mark) + place + shift] = value
+        path.write_bytes(data)
+        with pytest.raises(BundleError, match=r'tables\.npz: not readable'):
+            CodecTables.load(path)
+
+
 def test_missing_array_pickle_and_bomb(tmp_path: Path) -> None:
     path = tmp_path / 'tables.npz'
     np.savez(path, gain=np.ones((1, 1), np.float32))

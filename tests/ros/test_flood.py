@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from random import Random
 
 import pytest
-from mtl_split.msg import FeatureMap
+from mtl_split.msg import FeatureMap, LinkReport
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 from tests.ros.harness import BEST_EFFORT, Graph, NodeProcess, header, wait_for
@@ -93,7 +93,10 @@ def test_frames_are_answered_in_a_flood(
         if isinstance(message, FeatureMap):
             message.header.frame_id = camera
     serialized = [m if isinstance(m, bytes) else serialize_message(m) for m in bad]
-    with graph.recording(Classification, 'classification') as answers:
+    with (
+        graph.recording(Classification, 'classification') as answers,
+        graph.recording(LinkReport, 'link_report') as reports,
+    ):
 
         def first() -> bool:
             good.publish(frame)
@@ -101,6 +104,7 @@ def test_frames_are_answered_in_a_flood(
             return bool(answers)
 
         wait_for(first, 'the first answer')
+        reports.clear()
         with flood(flooding, serialized) as rate:
             headers = [header(number + 1, 'front') for number in range(SECONDS * GOOD_PER_S)]
             began = time.monotonic()
@@ -110,12 +114,21 @@ def test_frames_are_answered_in_a_flood(
                 time.sleep(max(0.0, began + (number + 1) / GOOD_PER_S - time.monotonic()))
         time.sleep(0.5)
         times = {answer.header.stamp.sec for answer in list(answers)}
+        heard = list(reports)
     graph.node.destroy_publisher(good)
     graph.node.destroy_publisher(flooding)
+    # The edge chooses by these: the flood has to stand in them as refused, and as nothing else.
+    known = {r.done_sequence - bit for r in heard for bit in range(64) if r.done_mask >> bit & 1}
+    reported = sum(number + 1 in known for number in range(len(headers))) / len(headers)
+    usable = sum(r.received - r.refused for r in heard)
+    lost = sum(r.lost for r in heard)
     assert server.alive()
     assert rate[0] > BAD_PER_S / 2
     answered = sum(stamp.stamp.sec in times for stamp in headers) / len(headers)
-    print(f'{rate[0]:.0f} bad messages a second, {answered:.0%} answered')
+    print(f'{rate[0]:.0f} bad a second: {answered:.0%} answered, {reported:.0%} reported')
     assert answered >= ANSWERED
+    assert reported >= ANSWERED
+    assert usable <= 1.1 * len(headers)
+    assert lost <= (1 - ANSWERED) * len(headers)
     assert 'internal error' not in server.log
     assert 'Traceback' not in server.log

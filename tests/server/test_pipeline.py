@@ -8,7 +8,7 @@ def test_refusals_are_counted_by_reason_and_reported(tiny_bundle: Bundle) -> Non
     lines: list[str] = []
     figures = ServerFigures(tiny_bundle, lines.append)
     for _ in range(3):
-        figures.arrived('front', tiny_bundle.fingerprint, 0, 100)
+        figures.arrived('front', None, 100)
         figures.refused('crc', 'crc: crc32 is 1, expected 2')
     status = Status(message='15.0 Hz on /features')
     figures.fill_features(status)
@@ -27,7 +27,7 @@ def test_a_foreign_fingerprint_is_explained_by_the_contract(tiny_bundle: Bundle)
     figures.fill_contract(status)
     assert status.level == Level.WARN
     figures.contract(Contract('other', '2.0', 99, 1))
-    figures.arrived('front', 99, 5, 100)
+    figures.arrived('front', None, 100)
     figures.refused('fingerprint', 'fingerprint: fingerprint is 63')
     assert 'the edge announced bundle other 2.0' in lines[0]
     status = Status()
