@@ -38,7 +38,7 @@ from mtl_split_ros.qos import (
     latched_profile,
     make_publisher,
     make_subscription,
-    report_profile,
+    report_reader_profile,
     status_profile,
 )
 from mtl_split_ros.result_topics import ResultTopics
@@ -142,7 +142,7 @@ class EdgeNode(Node):
         self._features = make_publisher(self, FeatureMap, 'features', features_profile(reliability))
         self._contract = make_publisher(self, SplitContract, 'contract', latched_profile())
         self._statuses = make_publisher(self, FrameStatus, 'frame_status', status_profile())
-        make_subscription(self, LinkReport, 'link_report', self._on_report, report_profile())
+        make_subscription(self, LinkReport, 'link_report', self._on_report, report_reader_profile())
         self._images = ImageTopic(self, settings.text('image_transport'), self._on_image)
         self._images.subscribe()
 

@@ -72,6 +72,11 @@ def report_profile() -> QoSProfile:
     return _profile(depth=1, reliable=True)
 
 
+def report_reader_profile() -> QoSProfile:
+    """Their subscription: the next one makes up for one that is lost, no bytes go into repeating."""
+    return _profile(depth=10, reliable=False)
+
+
 def latched_profile() -> QoSProfile:
     """Contract and label info: a late joiner gets the last one."""
     return _profile(depth=1, reliable=True, latched=True)

@@ -31,6 +31,7 @@ from mtl_split_ros.qos import (
     make_publisher,
     make_subscription,
     report_profile,
+    report_reader_profile,
 )
 from mtl_split_ros.result_topics import ResultTopics
 from mtl_split_ros.status import Level, Status
@@ -93,7 +94,7 @@ class ServerNode(Node):
         self._follow_threshold()
         self._reports = make_publisher(self, LinkReport, 'link_report', report_profile())
         self._images = ImageTopic(self, settings.text('image_transport'), self._on_image)
-        make_subscription(self, LinkReport, 'link_report', self._on_report, report_profile())
+        make_subscription(self, LinkReport, 'link_report', self._on_report, report_reader_profile())
         make_subscription(self, SplitContract, 'contract', self._on_contract, latched_profile())
         profile = features_reader_profile(settings.text('feature_reliability'))
         topic = self.resolve_topic_name('features')
