@@ -3,20 +3,32 @@
 SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz
+.PHONY: help bench-codec demo test lint format fuzz audit
 ARGS ?=
 SOURCED := source ros2_ws/env.sh &&
 
 help: ## say what there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 demo: ## run camera and server side on the shipped clip, write out/demo
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split demo $(ARGS)
 
+bench-link: ## measure each transport over slow links and a cut, write out/bench-link
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split bench-link $(ARGS)
+
+soak: ## run mode auto with random faults for 30 minutes, write out/soak
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split soak $(ARGS)
+
 fuzz: ## throw damaged messages at all that reads the wire, write out/fuzz
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split fuzz $(ARGS)
+
+bench-codec: ## measure the codec on the shipped clip, fill docs/codec.md
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split bench-codec --doc docs/codec.md $(ARGS)
 
 test: lint ## run every check: ruff, mypy --strict, pytest
 	@$(SOURCED) python3 -m pytest $(ARGS)
@@ -30,3 +42,7 @@ lint: ## run ruff and mypy --strict
 format: ## sort imports and format
 	@scripts/setup dev
 	@$(SOURCED) ruff check --fix-only --quiet && ruff format
+
+audit: ## look the locked packages up in the advisory database of PyPI
+	@scripts/setup audit
+	@$(SOURCED) for lock in requirements/*.txt; do echo "$$lock"; pip-audit --strict --disable-pip --no-deps -r "$$lock" $(ARGS); done

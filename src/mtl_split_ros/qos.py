@@ -73,7 +73,7 @@ def report_profile() -> QoSProfile:
 
 
 def report_reader_profile() -> QoSProfile:
-    """Their subscription: the next one makes up for one that is lost, no bytes go into repeating."""
+    """Their subscription: the next one makes up for a lost one, no bytes go into repeating."""
     return _profile(depth=10, reliable=False)
 
 

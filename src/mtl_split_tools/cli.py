@@ -21,12 +21,18 @@ COMMANDS = {
     'record': ('mtl_split_tools.record', 'make a recording of pictures or a video'),
     'inspect': ('mtl_split_tools.inspect', 'describe a model bundle or a recording'),
     'eval': ('mtl_split_tools.eval', 'measure accuracy and bytes on labelled pictures'),
+    'bench-codec': ('mtl_split_tools.bench_codec', 'measure the codec and its rates, for the docs'),
     'profile': ('mtl_split_tools.profile', 'measure on this machine what each mode and rate costs'),
     'simulate': (
         'mtl_split_tools.simulate',
         'play bandwidth traces through the policy of the edge',
     ),
-    'fuzz': ('mtl_split_tools.fuzz', 'throw damaged messages at all that reads the wire'),
+    'bench-link': (
+        'mtl_split_tools.link_bench.command',
+        'measure what arrives in time over which link',
+    ),
+    'soak': ('mtl_split_tools.soak.command', 'run for long, with a fault every 20 seconds'),
+    'fuzz': ('mtl_split_tools.fuzz.command', 'throw damaged messages at all that reads the wire'),
     'train': ('mtl_split_train.cli_train', 'train a network (needs the train extra)'),
     'export': ('mtl_split_train.cli_export', 'make a bundle of a trained network (train extra)'),
 }

@@ -146,13 +146,13 @@ def photometric(frame: Frame, rng: np.random.Generator) -> Frame:
     """Change exposure, gamma (dusk), colour, sharpness and noise of the picture."""
     x = frame.image.astype(np.float32) / 255.0
     if rng.random() < 0.8:
-        x = x ** np.float32(np.exp(rng.normal(0.0, 0.3)))
-        x *= np.float32(rng.uniform(0.65, 1.3))
+        x = x ** np.float32(np.exp(rng.normal(0.0, 0.35)))
+        x *= np.float32(rng.uniform(0.55, 1.4))
     if rng.random() < 0.5:
-        x *= rng.uniform(0.88, 1.12, 3).astype(np.float32)
+        x *= rng.uniform(0.8, 1.2, 3).astype(np.float32)
     if rng.random() < 0.5:
         grey = x.mean(axis=2, keepdims=True)
-        x = grey + (x - grey) * np.float32(rng.uniform(0.4, 1.6))
+        x = grey + (x - grey) * np.float32(rng.uniform(0.2, 1.8))
     if rng.random() < 0.5:
         mean = x.mean()
         x = mean + (x - mean) * np.float32(rng.uniform(0.7, 1.35))

@@ -78,9 +78,15 @@ class Backbone(nn.Module):
 
     Maps a normalised picture [N, 3, H, W] to features [N, channels, H / stride, W / stride],
     sizes rounded up.
+
+    Args:
+        name: One of ``BACKBONES``.
+        stage: How many stages.
+        weights: torchvision's published weights, or None.
+        finest: Stride of the finest features that ``levels`` gives, 0 for the last ones alone.
     """
 
-    def __init__(self, name: str, stage: int, weights: str | None = None) -> None:
+    def __init__(self, name: str, stage: int, weights: str | None = None, finest: int = 0) -> None:
         super().__init__()
         known = describe_stages(name)
         if not 1 <= stage <= len(known):
@@ -91,9 +97,25 @@ class Backbone(nn.Module):
             raise DataError(msg)
         self.channels = known[stage - 1].channels
         self.stride = known[stage - 1].stride
+        # The last stage at a stride has seen most.
+        last = {info.stride: info for info in known[:stage]}
+        if finest and (finest not in last or finest == self.stride):
+            msg = f'backbone {name!r} has no features at stride {finest} before stage {stage}'
+            raise DataError(msg)
+        self.taps = [info for stride, info in last.items() if finest and stride >= finest]
         self.layers = nn.Sequential(*stages(name, weights)[:stage])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of a batch."""
         features: Tensor = self.layers(x)
         return features
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """Return the features of a batch at each stride of ``taps``, finest first."""
+        found: list[Tensor] = []
+        start = 0
+        for tap in self.taps:
+            x = self.layers[start : tap.stage](x)
+            found.append(x)
+            start = tap.stage
+        return found

@@ -18,6 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+#: Channels in which fine and coarse features meet.
+_DETAIL_WIDTH = 24
+
 
 class LogisticMixture(nn.Module):
     """Density of each channel of Z_b as a mixture of logistic distributions, shared by all rates.
@@ -64,17 +67,69 @@ def gain_for(bits: float) -> float:
     return gain
 
 
+class Detail(nn.Module):
+    """Channels of Z_b that say where things end: what is thinner than the stride of Z_b.
+
+    A few channels at a finer stride, folded into the grid of Z_b (space to depth). They come from
+    the backbone's features at that stride and all coarser ones, so that the bits go to the edges
+    that matter and not to texture.
+
+    Args:
+        widths: Channels of the backbone's features, finest first.
+        channels: Channels of Z_b that this gives, a multiple of ``fold`` squared.
+        fold: Stride of Z_b over that of the finest features.
+        classes: Classes of the segmentation that ``guess`` knows; 0 for none.
+    """
+
+    def __init__(self, widths: list[int], channels: int, fold: int, classes: int = 0) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(w, _DETAIL_WIDTH, 1, bias=False) for w in widths)
+        self.norm = nn.BatchNorm2d(_DETAIL_WIDTH)
+        self.project = nn.Sequential(
+            nn.Conv2d(_DETAIL_WIDTH, channels // fold**2, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels // fold**2, affine=False),
+            nn.PixelUnshuffle(fold),
+        )
+        self.guess = nn.Conv2d(_DETAIL_WIDTH, 4 * classes, 3, padding=1) if classes else None
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Map features, finest first, to channels of Z_b and a guess at the segmentation.
+
+        Returns:
+            [N, ``channels``, h, w], and while training class logits at twice the resolution of
+            the finest features, which have not gone through the quantiser: with them the loss
+            reaches the camera side directly (deep supervision, arXiv 1409.5185).
+        """
+        size = levels[0].shape[-2:]
+        total = self.laterals[0](levels[0])
+        for lateral, level in zip(self.laterals[1:], levels[1:], strict=True):
+            total = total + functional.interpolate(lateral(level), size=size, mode='nearest')
+        y = functional.relu(self.norm(total))
+        z: Tensor = self.project(y)
+        if self.guess is None or not self.training:
+            return z, None
+        return z, functional.pixel_shuffle(self.guess(y), 2)
+
+
 class Bottleneck(nn.Module):
     """Projects backbone features to Z_b and quantises them at one of several rates.
 
     Args:
         in_channels: Channels of the backbone's features.
-        channels: Channels of Z_b.
+        channels: Channels of Z_b that are made from them.
         bits: Entropy of one value of Z_b that each rate starts with, smallest first.
         stride: Stride of the projection, 1 or 2.
+        detail_channels: Channels that follow them in Z_b, made by ``Detail``.
     """
 
-    def __init__(self, in_channels: int, channels: int, bits: list[float], stride: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        bits: list[float],
+        stride: int = 1,
+        detail_channels: int = 0,
+    ) -> None:
         super().__init__()
         kernel = 1 if stride == 1 else 5
         self.project = nn.Sequential(
@@ -82,6 +137,7 @@ class Bottleneck(nn.Module):
             # Without an affine part Z_b has unit spread: a gain means the same in every channel.
             nn.BatchNorm2d(channels, affine=False),
         )
+        channels += detail_channels
         start = torch.tensor([math.log(gain_for(b)) for b in bits])[:, None].repeat(1, channels)
         self.log_gain = nn.Parameter(start)
         self.log_step = nn.Parameter(-start.clone())
@@ -93,7 +149,7 @@ class Bottleneck(nn.Module):
         return self.log_gain.shape[0]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features [N, in, H, W] to Z_b [N, C, h, w]."""
+        """Map features [N, in, H, W] to Z_b [N, C, h, w], without the channels of the detail."""
         z: Tensor = self.project(features)
         return z
 

@@ -125,13 +125,36 @@ def main(args: argparse.Namespace) -> int:
 
 
 def initialise(module: SplitModule, checkpoint: Path) -> None:
-    """Load the weights of another run of the same network."""
+    """Load the weights of another run, of the same network or one without detail in its Z_b.
+
+    Targets of rates, their multipliers and class weights are this run's own.
+    """
     state = torch.load(checkpoint, map_location='cpu', weights_only=True)['state_dict']
+    own = module.state_dict()
+    for name, value in own.items():
+        if name.startswith('rate_controller.') or name == 'class_weights':
+            state[name] = value
+        elif '.detail.' in name:
+            state.setdefault(name, value)
+        elif 'bottleneck.' in name and name in state and state[name].shape != value.shape:
+            state[name] = _grown(state[name], value)
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
         msg = f'{checkpoint} is of another network: {" ".join(str(error).split())[:300]}'
         raise DataError(msg) from error
+
+
+def _grown(given: Tensor, own: Tensor) -> Tensor:
+    """Return the larger ``own`` with ``given`` in its first places; else ``given`` as it is."""
+    fits = given.ndim == own.ndim and all(
+        a <= b for a, b in zip(given.shape, own.shape, strict=True)
+    )
+    if not fits:
+        return given
+    grown = own.clone()
+    grown[tuple(slice(0, side) for side in given.shape)] = given
+    return grown
 
 
 def callbacks(config: TrainConfig, out: Path) -> list[Callback]:

@@ -81,7 +81,7 @@ class RateConfig:
     Args:
         targets: Bytes per frame that each rate is trained to, smallest first.
         default: Index of the rate that nodes use unless told otherwise.
-        unquantised: Share of training samples that pass without quantisation.
+        unquantised: Share of training samples that pass without quantisation, 0 to below 1.
         speed: Step of the controller that holds the targets.
     """
 
@@ -93,6 +93,9 @@ class RateConfig:
     def __post_init__(self) -> None:
         if not self.targets or sorted(self.targets) != self.targets or self.targets[0] <= 0:
             msg = f'rates.targets is {self.targets}; list positive bytes per frame, smallest first'
+            raise DataError(msg)
+        if not 0.0 <= self.unquantised < 1.0:
+            msg = f'rates.unquantised is {self.unquantised}; it must be 0 or more and below 1'
             raise DataError(msg)
         if not 0 <= self.default < len(self.targets):
             msg = f'rates.default is {self.default}; there are rates 0 to {len(self.targets) - 1}'
@@ -117,10 +120,22 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, slots=True)
 class LossConfig:
-    """Weights of the joint loss; 1.0 each is the sum of MTL-Split (section 3.2)."""
+    """Weights of the joint loss; 1.0 each is the sum of MTL-Split (section 3.2).
+
+    Args:
+        detection: Weight of the boxes' loss.
+        segmentation: Weight of the label map's.
+        classification: Weight of the attribute's.
+        lovasz: Lovasz-softmax beside the cross-entropy of the segmentation, relative to it.
+        guess: Weight of the segmentation that the camera side's detail guesses while training.
+        balance: Exponent of the class weights of the cross-entropy; 0 leaves all alike.
+    """
 
     detection: float = 1.0
     segmentation: float = 1.0
+    lovasz: float = 0.0
+    guess: float = 0.4
+    balance: float = 1.0
     classification: float = 0.1
 
 

@@ -124,6 +124,31 @@ def mean_cross_entropy(
     return total / known.sum().clamp_min(1e-6)
 
 
+def lovasz_softmax(logits: Tensor, labels: Tensor, ignore: int) -> Tensor:
+    """Return the mean Lovasz extension of 1 - IoU over the classes that are there.
+
+    Berman et al., arXiv 1705.08790, algorithm 1 and equation 10, over all pixels of the batch.
+
+    Args:
+        logits: Of each class, [N, K, H, W].
+        labels: Class ids, [N, H, W] int64.
+        ignore: Id of labels that do not count.
+    """
+    known = labels != ignore
+    shares = logits.softmax(dim=1).permute(0, 2, 3, 1)[known]
+    members = functional.one_hot(labels[known], logits.shape[1]).to(shares.dtype)
+    present = members.any(dim=0)
+    if not present.any():
+        return logits.sum() * 0.0
+    shares, members = shares[:, present], members[:, present]
+    errors, order = (members - shares).abs().sort(dim=0, descending=True)
+    members = members.gather(0, order)
+    total = members.sum(dim=0)
+    jaccard = 1.0 - (total - members.cumsum(0)) / (total + (1.0 - members).cumsum(0))
+    gain = torch.cat((jaccard[:1], jaccard[1:] - jaccard[:-1]))
+    return (errors * gain).sum(dim=0).mean()
+
+
 class SegmentationHead(nn.Module):
     """Class logits from the stride-4 level, restored to stride 2 by sub-pixel convolution."""
 
@@ -140,15 +165,25 @@ class SegmentationHead(nn.Module):
         return logits
 
     @staticmethod
-    def loss(logits: Tensor, labels: Tensor, weight: Tensor, ignore: int) -> Tensor:
+    def loss(
+        logits: Tensor, labels: Tensor, weight: Tensor, ignore: int, lovasz: float = 0.0
+    ) -> Tensor:
         """Return the class-weighted cross-entropy at label size, labels [N, H, W] int64.
 
-        Zero where every pixel has the label ``ignore``.
+        Zero where every pixel has the label ``ignore``. With ``lovasz``, that much of the
+        Lovasz-softmax is added.
         """
         full = functional.interpolate(
             logits.float(), size=labels.shape[-2:], mode='bilinear', align_corners=False
         )
-        return mean_cross_entropy(full, labels, ignore, weight)
+        loss = mean_cross_entropy(full, labels, ignore, weight)
+        if lovasz:
+            # It sorts pixels by class: every third row and column will do, each time others.
+            row, column = (int(torch.randint(3, ())) for _ in range(2))
+            loss = loss + lovasz * lovasz_softmax(
+                full[..., row::3, column::3], labels[..., row::3, column::3], ignore
+            )
+        return loss
 
 
 class ClassificationHead(nn.Module):

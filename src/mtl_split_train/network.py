@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mtl_split_core.errors import DataError
 from mtl_split_train.backbone import Backbone
-from mtl_split_train.bottleneck import Bottleneck
+from mtl_split_train.bottleneck import Bottleneck, Detail
 from mtl_split_train.heads import ClassificationHead, DetectionHead, SegmentationHead
 from mtl_split_train.pyramid import Pyramid
 
@@ -24,8 +24,11 @@ class NetworkConfig:
         backbone: One of ``mtl_split_train.backbone.BACKBONES``.
         stage: Feature stages on the camera side.
         weights: torchvision's published weights for the backbone, or None.
-        channels: Channels of Z_b.
+        channels: Channels of Z_b from the last stage's features.
         stride: Stride of Z_b in pixels, 8 or 16.
+        detail_channels: Channels of Z_b beside them that carry finer features folded into the
+            grid of Z_b, a multiple of (stride / detail_stride) squared; 0 for none.
+        detail_stride: Stride of these features in pixels, 4 or 8, below ``stride``.
         width: Channels of the server's trunk.
         depth: Residual blocks of the trunk at the stride of Z_b.
         head_width: Channels of the detection towers.
@@ -36,9 +39,31 @@ class NetworkConfig:
     weights: str | None = None
     channels: int = 64
     stride: int = 16
+    detail_channels: int = 0
+    detail_stride: int = 4
     width: int = 160
     depth: int = 3
     head_width: int = 64
+
+    def __post_init__(self) -> None:
+        fold, remainder = divmod(self.stride, self.detail_stride) if self.detail_stride else (0, 0)
+        if self.detail_channels and (fold < 2 or remainder or self.detail_stride not in (4, 8)):
+            msg = (
+                f'network.detail_stride is {self.detail_stride}; it must be 4 or 8 and below '
+                f'network.stride, {self.stride}'
+            )
+            raise DataError(msg)
+        if self.detail_channels % max(1, fold**2):
+            msg = (
+                f'network.detail_channels is {self.detail_channels}; it must be a multiple of '
+                f'{fold**2}, (stride / detail_stride) squared'
+            )
+            raise DataError(msg)
+
+    @property
+    def z_channels(self) -> int:
+        """All channels of Z_b."""
+        return self.channels + self.detail_channels
 
 
 @dataclass(slots=True)
@@ -46,20 +71,23 @@ class NetworkOutput:
     """Head outputs by task, and the estimated bits per position of each sample.
 
     ``bits`` [N] is None where nothing was quantised, an output where the network has no such task.
+    ``guess``: class logits of the camera side, while training one that has detail.
     """
 
     detection: dict[str, Tensor] | None
     segmentation: Tensor | None
     classification: Tensor | None
     bits: Tensor | None
+    guess: Tensor | None = None
 
 
 class Encoder(nn.Module):
     """What runs on the camera side: normalised picture [N, 3, H, W] to Z_b [N, C, h, w]."""
 
-    def __init__(self, config: NetworkConfig, bits: list[float]) -> None:
+    def __init__(self, config: NetworkConfig, bits: list[float], classes: int = 0) -> None:
         super().__init__()
-        self.backbone = Backbone(config.backbone, config.stage, config.weights)
+        finest = config.detail_stride if config.detail_channels else 0
+        self.backbone = Backbone(config.backbone, config.stage, config.weights, finest)
         extra, remainder = divmod(config.stride, self.backbone.stride)
         if remainder or extra not in (1, 2):
             msg = (
@@ -68,12 +96,26 @@ class Encoder(nn.Module):
                 f'{self.backbone.stride} or {2 * self.backbone.stride}'
             )
             raise DataError(msg)
-        self.bottleneck = Bottleneck(self.backbone.channels, config.channels, bits, stride=extra)
+        self.bottleneck = Bottleneck(
+            self.backbone.channels, config.channels, bits, extra, config.detail_channels
+        )
+        self.detail = None
+        if finest:
+            widths = [tap.channels for tap in self.backbone.taps]
+            fold = config.stride // finest
+            self.detail = Detail(widths, config.detail_channels, fold, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return Z_b of a batch."""
-        z: Tensor = self.bottleneck(self.backbone(x))
-        return z
+        return self.explain(x)[0]
+
+    def explain(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return Z_b of a batch, and while training what ``Detail`` guesses from it."""
+        if self.detail is None:
+            return self.bottleneck(self.backbone(x)), None
+        levels = self.backbone.levels(x)
+        detail, guess = self.detail(levels)
+        return torch.cat((self.bottleneck(levels[-1]), detail), dim=1), guess
 
 
 class Tail(nn.Module):
@@ -88,7 +130,15 @@ class Tail(nn.Module):
             msg = 'the data has labels for no task; it needs boxes, label maps or an attribute'
             raise DataError(msg)
         finest = 4 if classes['segmentation'] else 8 if classes['detection'] else 32
-        self.pyramid = Pyramid(config.channels, config.stride, config.width, config.depth, finest)
+        self.pyramid = Pyramid(
+            config.channels,
+            config.stride,
+            config.width,
+            config.depth,
+            finest,
+            detail_channels=config.detail_channels,
+            detail_stride=config.detail_stride,
+        )
         widths = self.pyramid.widths
         self.detection = (
             DetectionHead(widths, classes['detection'], config.head_width)
@@ -129,24 +179,29 @@ class SplitNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig, classes: dict[str, int], bits: list[float]) -> None:
         super().__init__()
-        self.encoder = Encoder(config, bits)
+        self.encoder = Encoder(config, bits, classes['segmentation'])
         self.tail = Tail(config, classes)
 
-    def forward(self, x: Tensor, rate: Tensor | None = None) -> NetworkOutput:
+    def forward(
+        self, x: Tensor, rate: Tensor | None = None, whole: Tensor | None = None
+    ) -> NetworkOutput:
         """Run the whole network.
 
         Args:
             x: Normalised pictures, [N, 3, H, W], H and W multiples of ``INPUT_MULTIPLE``.
             rate: Rate index of each sample, [N]; None leaves Z_b unquantised.
+            whole: Samples that pass unquantised although they have a rate, [N] bool.
         """
-        z = self.encoder(x)
+        z, guess = self.encoder.explain(x)
         if rate is None:
             output: NetworkOutput = self.tail(z)
             return output
         with torch.autocast(z.device.type, enabled=False):
             quantised, bits = self.encoder.bottleneck.quantise(z.float(), rate)
+            if whole is not None:
+                quantised = torch.where(whole[:, None, None, None], z.float(), quantised)
         output = self.tail(quantised)
-        output.bits = bits
+        output.bits, output.guess = bits, guess
         return output
 
 

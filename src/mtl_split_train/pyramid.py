@@ -16,15 +16,19 @@ FINE_WIDTHS = {4: 32, 8: 96}
 class Upsample(nn.Module):
     """Doubles the resolution by sub-pixel convolution (arXiv 1609.05158), then refines."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, detail: int = 0) -> None:
         super().__init__()
         self.expand = Conv2dNormActivation(in_channels, 4 * out_channels, kernel_size=1)
         self.shuffle = nn.PixelShuffle(2)
+        self.detail = nn.Conv2d(detail, out_channels, 3, padding=1) if detail else None
         self.block = BasicBlock(out_channels, out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [N, out, 2 H, 2 W]."""
-        y: Tensor = self.block(self.shuffle(self.expand(x)))
+    def forward(self, x: Tensor, detail: Tensor | None = None) -> Tensor:
+        """Return [N, out, 2 H, 2 W]; ``detail`` [N, detail, 2 H, 2 W] takes part."""
+        x = self.shuffle(self.expand(x))
+        if self.detail is not None and detail is not None:
+            x = torch.relu(x + self.detail(detail))
+        y: Tensor = self.block(x)
         return y
 
 
@@ -35,21 +39,33 @@ class Pyramid(nn.Module):
     levels cannot come from the backbone, they are restored from what Z_b carries.
 
     Args:
-        in_channels: Channels of Z_b.
+        in_channels: Channels of Z_b without those of the detail.
         stride: Stride of Z_b in pixels, 8 or 16.
         width: Channels of the trunk.
         depth: Residual blocks at the stride of Z_b.
         finest: Stride of the finest level that a head wants: 4, 8, or 32 without the way up.
+        detail_channels: Channels of Z_b, its last, that carry finer features folded into its grid.
+        detail_stride: Stride of these features; the levels from it up to Z_b take them in.
     """
 
     def __init__(
-        self, in_channels: int, stride: int, width: int = 160, depth: int = 3, finest: int = 4
+        self,
+        in_channels: int,
+        stride: int,
+        width: int = 160,
+        depth: int = 3,
+        finest: int = 4,
+        *,
+        detail_channels: int = 0,
+        detail_stride: int = 4,
     ) -> None:
         super().__init__()
         if stride not in (8, 16):
             msg = f'Z_b at stride {stride} is not supported; use 8 or 16'
             raise ValueError(msg)
         self.stride = stride
+        self.split = [in_channels, detail_channels]
+        self.detail_stride = detail_stride
         self.stem = Conv2dNormActivation(in_channels, width, kernel_size=3)
         self.trunk = nn.ModuleDict(
             {str(stride): nn.Sequential(*(BasicBlock(width, width) for _ in range(depth)))}
@@ -72,7 +88,11 @@ class Pyramid(nn.Module):
         )
         self.up = nn.ModuleDict(
             {
-                str(s): Upsample(self.widths[2 * s], self.widths[s])
+                str(s): Upsample(
+                    self.widths[2 * s],
+                    self.widths[s],
+                    detail_channels * s**2 // stride**2 if s >= detail_stride else 0,
+                )
                 for s in (8, 4)
                 if finest <= s < stride
             }
@@ -84,6 +104,7 @@ class Pyramid(nn.Module):
         {4, 8, 16, 32}, from ``finest`` on -> [N, ``widths[stride]``, H / stride, W / stride].
         """
         levels: dict[int, Tensor] = {}
+        z, detail = torch.split(z, self.split, dim=1)
         x = self.stem(z)
         for name, blocks in self.trunk.items():
             x = blocks(x)
@@ -96,5 +117,13 @@ class Pyramid(nn.Module):
             )
             levels[stride] = merge(levels[stride] + coarse)
         for name, up in self.up.items():
-            levels[int(name)] = up(levels[2 * int(name)])
+            levels[int(name)] = up(levels[2 * int(name)], self._unfold(detail, int(name)))
         return levels
+
+    def _unfold(self, detail: Tensor, stride: int) -> Tensor | None:
+        """Return the detail [N, C, h, w] at a finer stride, None where it has nothing to say."""
+        if not detail.shape[1] or stride < self.detail_stride:
+            return None
+        # By way of its own stride: folding orders channels by the place within one position.
+        whole = nn.functional.pixel_shuffle(detail, self.stride // self.detail_stride)
+        return nn.functional.pixel_unshuffle(whole, stride // self.detail_stride)

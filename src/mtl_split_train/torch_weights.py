@@ -71,7 +71,7 @@ def load_weights(path: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]], lis
         config = NetworkConfig(**facts['network'])
         classes = Classes.from_mapping(facts['classes'])
         height, width = facts['input']
-        encoder = Encoder(config, [1.0] * facts['rates'])
+        encoder = Encoder(config, [1.0] * facts['rates'], classes.sizes()['segmentation'])
         module = encoder if path.stem == 'encoder' else Tail(config, classes.sizes())
         module.load_state_dict(safetensors.torch.load_file(weights))
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
@@ -82,7 +82,7 @@ def load_weights(path: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]], lis
         return module.eval(), {'image': (1, 3, height, width)}, ['z_b']
     size = tuple(-(-side // config.stride) for side in (height, width))
     graph = TailGraph(module, (height, width), classes.attribute)
-    return graph.eval(), {'z_b': (1, config.channels, *size)}, graph.names
+    return graph.eval(), {'z_b': (1, config.z_channels, *size)}, graph.names
 
 
 def checksum(path: Path) -> str:

@@ -28,6 +28,24 @@ def test_the_cut_leaves_the_rest_out() -> None:
     assert parameters[0] < parameters[-1] / 10
 
 
+def test_levels_are_the_features_at_each_stride() -> None:
+    backbone = Backbone('mobilenet_v3_large', 11, finest=4).eval()
+    x = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        levels = backbone.levels(x)
+        assert torch.equal(levels[-1], backbone(x))
+    assert [tuple(level.shape[1:]) for level in levels] == [
+        (24, 16, 24),
+        (40, 8, 12),
+        (80, 4, 6),
+    ]
+
+
+def test_a_stride_that_the_backbone_does_not_have_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'resnet18' has no features at stride 8 before stage 2"):
+        Backbone('resnet18', 2, finest=8)
+
+
 def test_an_unknown_backbone_lists_the_known_ones() -> None:
     with pytest.raises(DataError, match=r"'resnet19' is not known.*resnet18.*vgg16"):
         stages('resnet19')

@@ -38,6 +38,12 @@ def test_round_trip() -> None:
         ({'bundle': BUNDLE, 'rates': {'targets': [1000], 'default': 1}}, 'there are rates 0 to 0'),
         ({'bundle': BUNDLE, 'data': {'crop_width': 100}}, 'multiple of 16'),
         ({'bundle': BUNDLE, 'data': {'scale_min': 2.0}}, 'scale_min'),
+        ({'bundle': BUNDLE, 'network': {'detail_channels': 24}}, 'must be a multiple of 16'),
+        (
+            {'bundle': BUNDLE, 'network': {'detail_channels': 16, 'detail_stride': 16}},
+            'network.detail_stride is 16; it must be 4 or 8 and below network.stride, 16',
+        ),
+        ({'bundle': BUNDLE, 'rates': {'unquantised': 1.0}}, 'rates.unquantised is 1.0'),
         ([], 'must be a mapping, not list'),
     ],
 )

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from mtl_split_core.errors import DataError
-from mtl_split_train.heads import ClassificationHead, DetectionHead, SegmentationHead, make_anchors
+from mtl_split_train.heads import (
+    ClassificationHead,
+    DetectionHead,
+    SegmentationHead,
+    lovasz_softmax,
+    make_anchors,
+)
 from mtl_split_train.network import Encoder, NetworkConfig, SplitNetwork
 from mtl_split_train.pyramid import Pyramid
 
@@ -44,6 +50,48 @@ def test_without_a_rate_nothing_is_quantised() -> None:
         split = network.tail(network.encoder(x))
     assert whole.bits is None
     assert torch.equal(whole.segmentation, split.segmentation)
+
+
+@pytest.mark.parametrize(('stage', 'stride', 'detail'), [(4, 8, 4), (9, 16, 4), (9, 16, 8)])
+def test_detail_travels_in_z_b(stage: int, stride: int, detail: int) -> None:
+    fold = stride // detail
+    config = NetworkConfig(
+        stage=stage, stride=stride, detail_channels=2 * fold**2, detail_stride=detail, **SMALL
+    )
+    network = SplitNetwork(config, CLASSES, bits=[0.3, 1.0])
+    x = torch.randn(2, 3, 64, 96)
+    output = network(x, torch.tensor([0, 1]), torch.tensor([False, True]))
+    assert output.guess is not None
+    assert output.guess.shape == (2, 11, 2 * 64 // detail, 2 * 96 // detail)
+    assert config.z_channels == 8 + 2 * fold**2
+    with torch.no_grad():
+        z = network.eval().encoder(x)
+        assert z.shape == (2, config.z_channels, 64 // stride, 96 // stride)
+        assert network(x).guess is None
+        dropped = torch.cat((z[:, :8], torch.zeros_like(z[:, 8:])), dim=1)
+        whole, poorer = network.tail(z), network.tail(dropped)
+    assert not torch.equal(whole.segmentation, poorer.segmentation)
+
+
+def test_detail_comes_back_where_it_was() -> None:
+    """What the encoder folds at stride 4 lies at its place on every level of the tail."""
+    pyramid = Pyramid(8, 16, width=16, depth=1, detail_channels=32, detail_stride=4)
+    fine = torch.randn(1, 2, 24, 32)
+    folded = torch.nn.functional.pixel_unshuffle(fine, 4)
+    assert torch.equal(pyramid._unfold(folded, 4), fine)
+    half = pyramid._unfold(folded, 8)
+    assert half.shape == (1, 8, 12, 16)
+    assert torch.equal(half[0, :4, 5, 7].reshape(2, 2), fine[0, 0, 10:12, 14:16])
+
+
+def test_some_samples_of_a_batch_pass_unquantised() -> None:
+    network = SplitNetwork(NetworkConfig(stage=9, **SMALL), CLASSES, bits=[0.3, 1.0]).eval()
+    x = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        mixed = network(x, torch.tensor([0, 0]), torch.tensor([True, False])).segmentation
+        whole, coded = network(x).segmentation, network(x, torch.tensor([0, 0])).segmentation
+    assert torch.allclose(mixed[0], whole[0], atol=1e-5)
+    assert torch.allclose(mixed[1], coded[1], atol=1e-5)
 
 
 @pytest.mark.parametrize('stride', [8, 16])
@@ -113,6 +161,29 @@ def test_void_pixels_cost_nothing() -> None:
     labels[0, 4:] = 1
     assert loss < 0.05
     assert SegmentationHead.loss(logits, labels, torch.ones(3), ignore=11) > 1
+
+
+def test_lovasz_is_the_mean_of_lost_iou() -> None:
+    """For certain answers the Lovasz extension is 1 - IoU itself, over the classes present."""
+    labels = torch.tensor([[[0, 0, 1, 1, 11]]])
+    answer = torch.tensor([0, 1, 1, 1, 0])
+    logits = 100.0 * torch.nn.functional.one_hot(answer, 3).T.float()[None, :, None, :]
+    loss = lovasz_softmax(logits, labels, ignore=11)
+    assert loss.item() == pytest.approx(((1 - 1 / 2) + (1 - 2 / 3)) / 2, abs=1e-5)
+    nothing = torch.full_like(labels, 11)
+    assert lovasz_softmax(logits, nothing, ignore=11).item() == 0.0
+
+
+def test_lovasz_adds_to_the_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, requires_grad=True)
+    labels = torch.randint(3, (2, 16, 16))
+    plain = SegmentationHead.loss(logits, labels, torch.ones(3), 11)
+    both = SegmentationHead.loss(logits, labels, torch.ones(3), 11, lovasz=1.0)
+    assert 0.2 < (both - plain).item() < 1.0
+    both.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
 
 
 def test_each_head_learns_one_picture() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.train.project import CONFIG, export, train
+from tests.train.project import CONFIG, export, train, write_config
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import TaskType, load_bundle, write_bundle
@@ -19,7 +19,10 @@ from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.tables import CodecTables
 from mtl_split_core.tail import TailStage
 from mtl_split_train import cli_export, cli_train
+from mtl_split_train.config import load_config
 from mtl_split_train.dataset import read_dataset
+from mtl_split_train.formats import read_split
+from mtl_split_train.module import config_mapping
 
 
 def test_a_run_leaves_checkpoints_and_logs(project: Path) -> None:
@@ -131,6 +134,50 @@ def test_weights_of_another_network_are_refused(project: Path, tmp_path: Path) -
     (tmp_path / 'run.yaml').write_text(yaml.safe_dump(other))
     with pytest.raises(DataError, match='is of another network'):
         train(tmp_path, '--init', project / 'out/checkpoints/last.ckpt')
+
+
+def test_a_run_with_detail_starts_from_one_without(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / 'data', tmp_path / 'data')
+    grown = {'detail_channels': 32, 'detail_stride': 4}
+    write_config(
+        tmp_path, network=grown, schedule={'epochs': 1}, rates={'targets': [90, 130]},
+        loss={'lovasz': 1.0},
+    )  # fmt: skip
+    start = project / 'out/checkpoints/last.ckpt'
+    module = cli_train.SplitModule(
+        config_mapping(load_config(tmp_path / 'run.yaml')),
+        read_split('camvid', tmp_path / 'data', 'train').classes.mapping(),
+        [1.0] * 11,
+    )
+    cli_train.initialise(module, start)
+    given = torch.load(start, weights_only=True)['state_dict']
+    gain = module.network.encoder.bottleneck.log_gain
+    assert gain.shape == (2, 40)
+    assert torch.equal(gain[:, :8], given['network.encoder.bottleneck.log_gain'])
+    assert module.rate_controller.targets.tolist() == [90.0, 130.0]
+
+    assert train(tmp_path, '--init', start) == 0
+    assert export(tmp_path, tmp_path / 'bundle', '--with-torch', '--int8') == 0
+    bundle = load_bundle(tmp_path / 'bundle')
+    assert bundle.feature_shape == (40, 3, 4)
+    image = read_dataset(project / 'data/val').images[0].image()
+    answers = []
+    for backend in ('onnxruntime', 'torch'):
+        encode = EncodeStage(bundle, load_network(bundle.encoder_path, backend))
+        z, _ = encode.features(image)
+        answers.append(z)
+    assert np.allclose(answers[0], answers[1], atol=1e-4)
+
+
+def test_class_weights_are_taken_back(project: Path) -> None:
+    modules = [cli_export.load_module(project / 'out/checkpoints/last.ckpt') for _ in range(2)]
+    cli_export.unweight(modules[1], 0.5)
+    z = torch.randn(1, 8, 3, 4)
+    with torch.no_grad():
+        before, after = (module.network.tail(z).segmentation for module in modules)
+    shift = 0.5 * modules[0].class_weights.log()
+    assert shift.abs().max() > 0.1
+    assert torch.allclose(before - after, shift[None, :, None, None].expand_as(after), atol=1e-5)
 
 
 def test_the_average_starts_without_memory_of_the_random_start() -> None:
