@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Book of the frames that were sent: who was to answer, until when, and what came of it."""
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,9 +44,15 @@ class Sent(Generic[HeaderT]):
 
 
 class Ledger(Generic[HeaderT]):
-    """Frames that are out. Written by the worker, settled by reports and by a timer."""
+    """Frames that are out. Written by the worker, settled by reports and by a timer.
 
-    def __init__(self) -> None:
+    Args:
+        life_s: For how long a lost answer of the server is sent again, seconds.
+    """
+
+    def __init__(self, life_s: float = 0.0) -> None:
+        self._life_s = life_s
+        self._answered_at = -math.inf
         self._out: dict[int, Sent[HeaderT]] = {}
         self._settled = threading.Condition()
         self._open = True
@@ -58,7 +65,9 @@ class Ledger(Generic[HeaderT]):
                 del self._out[next(iter(self._out))]
             self._out[sequence] = frame
 
-    def done(self, sequence: int, mask: int) -> tuple[list[Sent[HeaderT]], list[Sent[HeaderT]]]:
+    def done(
+        self, sequence: int, mask: int, now: float
+    ) -> tuple[list[Sent[HeaderT]], list[Sent[HeaderT]]]:
         """The server says which frames it worked through.
 
         It takes them in their order, so those before the latest that it did not work through
@@ -67,6 +76,7 @@ class Ledger(Generic[HeaderT]):
         Args:
             sequence: Number of the latest of them.
             mask: Bit i: frame sequence - i was worked through; 0: none was.
+            now: Monotonic seconds.
 
         Returns:
             Of the frames that were out: those answered, and those passed over, in the order in
@@ -80,6 +90,8 @@ class Ledger(Generic[HeaderT]):
                     answered.append(self._out.pop(number))
                 elif step < _KEPT:
                     passed.append(self._out.pop(number))
+            if answered:
+                self._answered_at = now
             self.answered += len(answered)
             self.missed += len(passed)
             self._settled.notify_all()
@@ -93,7 +105,7 @@ class Ledger(Generic[HeaderT]):
             return [self._out.pop(number) for number in gone]
 
     def wait_until_own(self, clock: Callable[[], float]) -> bool:
-        """Wait until no frame that is out can still be answered by the server.
+        """Wait until no answer of the server can come any more.
 
         From then on this edge may answer a later image: no header will go backwards.
 
@@ -105,9 +117,9 @@ class Ledger(Generic[HeaderT]):
         """
         with self._settled:
             while self._open:
-                latest = max((frame.until for frame in self._out.values()), default=0.0)
-                left = latest + GUARD_S - clock()
-                if not self._out or left <= 0:
+                latest = max((frame.until for frame in self._out.values()), default=-math.inf)
+                left = max(latest + GUARD_S, self._answered_at + self._life_s) - clock()
+                if left <= 0:
                     return True
                 self._settled.wait(left)
             return False

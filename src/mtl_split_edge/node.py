@@ -34,6 +34,7 @@ from mtl_split_ros.images import to_rgb
 from mtl_split_ros.packets import contract_msg, packet_to_msg
 from mtl_split_ros.parameters import Parameters, Value
 from mtl_split_ros.qos import (
+    RESULT_LIFE_S,
     features_profile,
     latched_profile,
     make_publisher,
@@ -50,8 +51,6 @@ from mtl_split_ros.worker import NewestSlot, Worker
 TROUBLE_S = 5.0
 STALE_S = 2.0
 """In the fixed modes nothing is dropped for a deadline, but an answer this old is worth nothing."""
-HANDOVER_S = 0.05
-"""Longest wait for the subscribers of local answers before the server answers again."""
 SETTLE_PERIOD_S = 0.05
 LONGEST_PERIOD_S = 1.0
 
@@ -127,7 +126,7 @@ class EdgeNode(Node):
         self._link = LinkState(bundle.fingerprint)
         self._servers = Servers(bundle.fingerprint)
         self._same_bundle = True
-        self._ledger: Ledger[Header] = Ledger()
+        self._ledger: Ledger[Header] = Ledger(RESULT_LIFE_S)
         self._fates = Fates()
         self._camera = RateMeter()
         nothing = Profile(bundle.name, bundle.fingerprint, 'unmeasured', 0, ())
@@ -236,7 +235,7 @@ class EdgeNode(Node):
         if decision.point.mode is not Mode.LOCAL:
             if self._answered_here and self._local:
                 # else a lost packet of the last local answer would arrive after the server's first
-                self._local.topics.wait_until_taken(HANDOVER_S)
+                self._local.topics.wait_until_taken(RESULT_LIFE_S)
                 self._answered_here = False
             send(decision.point, probe=False)
             return
@@ -324,7 +323,7 @@ class EdgeNode(Node):
             return
         self._same_bundle = report.fingerprint == self._bundle.fingerprint
         self._chooser.reported(report, now)
-        answered, passed = self._ledger.done(report.done_sequence, report.done_mask)
+        answered, passed = self._ledger.done(report.done_sequence, report.done_mask, now)
         for frame in passed:
             self._tell_sent(frame, Outcome.MISSED)
         for frame in answered:

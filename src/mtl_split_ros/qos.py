@@ -20,7 +20,8 @@ from rclpy.subscription import Subscription
 
 from mtl_split_core.errors import MtlSplitError
 
-RESULT_LIFE = Duration(seconds=0.1)
+RESULT_LIFE_S = 0.1
+"""For how long a result that was lost on its way is sent again."""
 
 
 def _profile(*, depth: int, reliable: bool, latched: bool = False) -> QoSProfile:
@@ -58,7 +59,7 @@ def results_profile() -> QoSProfile:
     And not for long: the writer forgets it, before another machine has answered a later frame.
     """
     profile = _profile(depth=1, reliable=True)
-    profile.lifespan = RESULT_LIFE
+    profile.lifespan = Duration(seconds=RESULT_LIFE_S)
     return profile
 
 

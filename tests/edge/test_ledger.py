@@ -21,20 +21,20 @@ def test_reports_settle_frames_once_and_in_order() -> None:
     ledger: Ledger[str] = Ledger()
     for number, name in enumerate('abcd', 2**32 - 2):
         ledger.sent(number % 2**32, sent(name, 10))
-    assert ledger.done(0, 0) == ([], [])
-    answered, passed = ledger.done(0, 0b101)
+    assert ledger.done(0, 0, 5.0) == ([], [])
+    answered, passed = ledger.done(0, 0b101, 5.0)
     assert (names(answered), names(passed)) == (['a', 'c'], ['b'])
-    answered, passed = ledger.done(1, 0b1011)
+    answered, passed = ledger.done(1, 0b1011, 5.0)
     assert (names(answered), names(passed)) == (['d'], [])
-    assert ledger.done(1, 0b1011) == ([], [])
+    assert ledger.done(1, 0b1011, 5.0) == ([], [])
     assert (ledger.answered, ledger.missed) == (3, 1)
 
 
 def test_what_is_said_of_another_stream_settles_nothing() -> None:
     ledger: Ledger[str] = Ledger()
     ledger.sent(5, sent('a', 10))
-    assert ledger.done(4, 2**64 - 1) == ([], [])
-    assert ledger.done(2000, 2**64 - 1) == ([], [])
+    assert ledger.done(4, 2**64 - 1, 5.0) == ([], [])
+    assert ledger.done(2000, 2**64 - 1, 5.0) == ([], [])
 
 
 def test_what_stays_away_is_missed_once() -> None:
@@ -43,7 +43,7 @@ def test_what_stays_away_is_missed_once() -> None:
     ledger.sent(1, sent('b', 11))
     assert ledger.expire(10 + GRACE_S) == []
     assert names(ledger.expire(10 + GRACE_S + 0.01)) == ['a']
-    assert ledger.done(0, 1) == ([], [])
+    assert ledger.done(0, 1, 5.0) == ([], [])
     assert (ledger.answered, ledger.missed) == (0, 1)
 
 
@@ -60,7 +60,7 @@ def test_an_answered_frame_holds_nothing_up() -> None:
     ledger: Ledger[str] = Ledger()
     now = time.monotonic()
     ledger.sent(0, sent('a', now + 30))
-    threading.Timer(0.05, ledger.done, (0, 1)).start()
+    threading.Timer(0.05, ledger.done, (0, 1, 0.0)).start()
     assert ledger.wait_until_own(time.monotonic)
     assert time.monotonic() < now + 10
     assert ledger.wait_until_own(time.monotonic)
@@ -78,3 +78,12 @@ def test_the_book_is_bounded() -> None:
     for number in range(2000):
         ledger.sent(number, sent(str(number), 10))
     assert len(ledger.expire(100)) <= 512
+
+
+def test_an_own_answer_waits_until_a_lost_answer_is_not_sent_again() -> None:
+    ledger: Ledger[str] = Ledger(life_s=0.1)
+    now = time.monotonic()
+    ledger.sent(0, sent('a', now + 30))
+    ledger.done(0, 1, now)
+    assert ledger.wait_until_own(time.monotonic)
+    assert 0.1 <= time.monotonic() - now < 5
