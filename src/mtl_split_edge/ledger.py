@@ -104,13 +104,14 @@ class Ledger(Generic[HeaderT]):
             self.missed += len(gone)
             return [self._out.pop(number) for number in gone]
 
-    def wait_until_own(self, clock: Callable[[], float]) -> bool:
+    def wait_until_own(self, clock: Callable[[], float], transit_s: float = 0.0) -> bool:
         """Wait until no answer of the server can come any more.
 
         From then on this edge may answer a later image: no header will go backwards.
 
         Args:
             clock: Monotonic seconds.
+            transit_s: What an answer may take from the server to here, seconds.
 
         Returns:
             False if close() came first.
@@ -118,7 +119,7 @@ class Ledger(Generic[HeaderT]):
         with self._settled:
             while self._open:
                 latest = max((frame.until for frame in self._out.values()), default=-math.inf)
-                left = max(latest + GUARD_S, self._answered_at + self._life_s) - clock()
+                left = max(latest + GUARD_S + transit_s, self._answered_at + self._life_s) - clock()
                 if left <= 0:
                     return True
                 self._settled.wait(left)

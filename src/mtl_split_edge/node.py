@@ -53,6 +53,7 @@ STALE_S = 2.0
 """In the fixed modes nothing is dropped for a deadline, but an answer this old is worth nothing."""
 SETTLE_PERIOD_S = 0.05
 LONGEST_PERIOD_S = 1.0
+LONGEST_TRANSIT_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,8 @@ class EdgeNode(Node):
         self._local.follow_threshold()
         results = self._local.tail.run_features(*self._stage.features(image))
         self._chooser.worked(decision.point, time.monotonic() - started)
-        if not self._ledger.wait_until_own(time.monotonic):
+        transit_s = min(2 * self._chooser.link().delay_s, LONGEST_TRANSIT_S)
+        if not self._ledger.wait_until_own(time.monotonic, transit_s):
             return
         header = arrival.message.header
         self._local.topics.publish(results, self._settings.text('class_id'), header)

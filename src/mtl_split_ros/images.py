@@ -189,6 +189,10 @@ def _check_claims(data: bytes, kind: str, *, is_png: bool) -> None:
             f'{MAX_PIXELS} pixels: send it smaller'
         )
         raise ImageError(msg)
+    if is_png and not _png_is_whole(data):
+        # OpenCV would look for the rest for a second
+        msg = f'{kind} has chunks that do not fit together; check what the publisher sends'
+        raise ImageError(msg)
     # 0xff within the coded pixels is followed by 0, so this counts markers.
     if not is_png and (scans := data.count(_JPEG_SCAN)) > MAX_SCANS:
         msg = f'{kind} has {scans} scans, at most {MAX_SCANS} are decoded: send it baseline'
@@ -197,6 +201,18 @@ def _check_claims(data: bytes, kind: str, *, is_png: bool) -> None:
 
 def _png_size(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[16:20], 'big'), int.from_bytes(data[20:24], 'big')
+
+
+def _png_is_whole(data: bytes) -> bool:
+    """Tell whether the chunks of a PNG follow one another up to its end (PNG, section 5.3)."""
+    position = len(PNG_START)
+    while position + 12 <= len(data):
+        length = int.from_bytes(data[position : position + 4], 'big')
+        kind = data[position + 4 : position + 8]
+        position += 12 + length
+        if kind == b'IEND':
+            return position <= len(data)
+    return False
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

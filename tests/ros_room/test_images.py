@@ -192,3 +192,12 @@ def test_messages_keep_header_and_pixels() -> None:
         assert message.step * message.height == len(message.data)
         assert np.array_equal(np.frombuffer(message.data, np.uint8), pixels.ravel())
     np.testing.assert_array_equal(to_rgb(to_image_msg(RGB[:, ::-1], 'rgb8', header)), RGB[:, ::-1])
+
+
+def test_a_png_whose_chunks_do_not_fit_is_not_decoded() -> None:
+    message = compressed_msg('.png', 'png', RGB)
+    png = bytearray(message.data)
+    png[33:37] = b'\x80\0\x20\0'  # length of the chunk after the header
+    message.data = bytes(png)
+    with pytest.raises(ImageError, match='chunks that do not fit'):
+        to_rgb(message)

@@ -115,7 +115,7 @@ class ReportDoor:
             self._link.reported(report, now)
         if ours and report.possible:
             self._chooser.reported(report, now)
-            self._ledger.done(report.done_sequence, report.done_mask)
+            self._ledger.done(report.done_sequence, report.done_mask, now)
         self._link.fill(Status(), 1, len(self._servers.alive(now)))
         self._chooser.decide(0.0)
         self._ledger.expire(now)
