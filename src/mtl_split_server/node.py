@@ -128,6 +128,10 @@ class ServerNode(Node):
         camera, size = message.header.frame_id, len(message.data)
         self._watch.heard(size)
         turn = self._turns.of(message.answer_session, message.answer_until_us)
+        if turn is Turn.ELSEWHERE:
+            # whether it arrives is for that server's report
+            self._figures.elsewhere()
+            return
         packet = packet_from_msg(message, self._bundle)
         try:
             if turn is Turn.ANSWER:
@@ -138,10 +142,7 @@ class ServerNode(Node):
         except PacketError as error:
             # nothing that it says of itself is believed, its number least of all
             self._figures.arrived(camera, None, size)
-            if turn is Turn.ELSEWHERE:
-                self._leave(turn)
-            else:
-                self._figures.refused(error.reason, str(error))
+            self._figures.refused(error.reason, str(error))
             return
         self._figures.arrived(camera, message.sequence, size)
         if turn is not Turn.ANSWER:

@@ -23,8 +23,8 @@ def write_features(path: Path) -> Path:
         text = (ROOT / 'msg/FeatureMap.msg').read_text()
         TYPES.register(get_types_from_msg(text, FEATURE_TYPE))
     names = (
-        'fingerprint sequence codec codec_version rate channels height width source_width '
-        'source_height letterbox_left letterbox_top wait_us convert_us letterbox_us encode_us '
+        'fingerprint sequence answer_session answer_until_us codec codec_version rate channels '
+        'height width source_width source_height letterbox_left letterbox_top wait_us convert_us letterbox_us encode_us '
         'entropy_us crc32'
     )
     numbers = dict.fromkeys(names.split(), 0)
@@ -35,6 +35,7 @@ def write_features(path: Path) -> Path:
             message = TYPES.types[FEATURE_TYPE](
                 header=header(moment),
                 letterbox_scale=1.0,
+                probe=False,
                 data=np.zeros(size, np.uint8),
                 **numbers,
             )
