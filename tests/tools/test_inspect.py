@@ -24,8 +24,8 @@ def write_features(path: Path) -> Path:
         TYPES.register(get_types_from_msg(text, FEATURE_TYPE))
     names = (
         'fingerprint sequence answer_session answer_until_us codec codec_version rate channels '
-        'height width source_width source_height letterbox_left letterbox_top wait_us convert_us letterbox_us encode_us '
-        'entropy_us crc32'
+        'height width source_width source_height letterbox_left letterbox_top wait_us '
+        'convert_us letterbox_us encode_us entropy_us crc32'
     )
     numbers = dict.fromkeys(names.split(), 0)
     with write_bag(path) as writer:
