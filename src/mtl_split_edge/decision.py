@@ -19,6 +19,8 @@ class PolicySettings:
         margin: Standard deviations of the link that a frame must be in time by.
         up_after_s: For how long a step up must have been possible, seconds.
         up_after_most_s: The same after steps up that failed.
+        return_after_s: From the second return to the link in a row that failed to the next.
+        return_after_most_s: The same after many.
         probe_first_s: From the loss of the link to the first probe, seconds.
         probe_most_s: Longest time between two probes, seconds.
     """
@@ -30,6 +32,8 @@ class PolicySettings:
     margin: float = 1.0
     up_after_s: float = 0.4
     up_after_most_s: float = 6.0
+    return_after_s: float = 1.0
+    return_after_most_s: float = 16.0
     probe_first_s: float = 0.25
     probe_most_s: float = 1.0
 

@@ -30,11 +30,6 @@ class Wish:
     picture: str
     deadline_ms: float
 
-    @property
-    def answers_here(self) -> bool:
-        """Whether this edge may have to answer itself."""
-        return self.mode in (AUTO, Mode.LOCAL)
-
     def point(self, bundle: Bundle) -> ProfilePoint | None:
         """Return the one way of a fixed mode; None in mode auto.
 

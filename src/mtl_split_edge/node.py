@@ -6,23 +6,25 @@ import socket
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from mtl_split.msg import FeatureMap, FrameStatus, LinkReport, SplitContract
+from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from mtl_split_core.backend import BackendOptions, load_network
-from mtl_split_core.bundle import Bundle, TaskType, load_bundle
+from mtl_split_core.bundle import load_bundle
 from mtl_split_core.bundle_search import inside
 from mtl_split_core.encode import EncodeStage
-from mtl_split_core.errors import BundleError, ImageError
+from mtl_split_core.errors import ImageError
 from mtl_split_core.profile import Mode, Profile, ProfilePoint, load_profile
-from mtl_split_core.tail import TailStage
 from mtl_split_edge.chooser import Chooser
 from mtl_split_edge.decision import Decision, PolicySettings
 from mtl_split_edge.fates import Fate, Fates, LinkView, Outcome
 from mtl_split_edge.ledger import Ledger, Sent
 from mtl_split_edge.link import LinkState, Report
+from mtl_split_edge.local_answers import LocalAnswers
 from mtl_split_edge.modes import AUTO, Wish
 from mtl_split_edge.parameters import EDGE_PARAMETERS
 from mtl_split_edge.pipeline import EdgePipeline
@@ -53,7 +55,6 @@ STALE_S = 2.0
 """In the fixed modes nothing is dropped for a deadline, but an answer this old is worth nothing."""
 SETTLE_PERIOD_S = 0.05
 LONGEST_PERIOD_S = 1.0
-LONGEST_TRANSIT_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,43 +63,13 @@ class _Arrival:
     at: float
 
 
-class LocalAnswers:
-    """Answers on this machine, under the names that the server answers under.
-
-    Args:
-        node: Publishes the results.
-        bundle: Bundle in use.
-        settings: Of the node.
-
-    Raises:
-        BundleError: The bundle is another one by now; modes change while a node runs.
-    """
-
-    def __init__(self, node: Node, bundle: Bundle, settings: Parameters) -> None:
-        if load_bundle(bundle.path).fingerprint != bundle.fingerprint:
-            msg = f'{bundle.path} was replaced since this node started: start it anew'
-            raise BundleError(msg)
-        network = load_network(
-            bundle.tail_path,
-            settings.text('backend'),
-            BackendOptions(settings.integer('threads'), settings.texts('providers')),
-        )
-        self._settings = settings
-        self._detection = bundle.task(TaskType.DETECTION)
-        self.tail = TailStage(bundle, network)
-        self.tail.warm_up()
-        self.topics = ResultTopics(node, bundle, overlay=False)
-        self._threshold: float | None = None
-        self.follow_threshold()
-
-    def follow_threshold(self) -> None:
-        """Take over the parameter `score_threshold`."""
-        threshold = self._settings.number('score_threshold')
-        if threshold != self._threshold:
-            self._threshold = threshold
-            self.tail.score_threshold = threshold if threshold >= 0 else None
-            default = self._detection.score_threshold if self._detection else 0.0
-            self.topics.announce_labels(threshold if threshold >= 0 else default)
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    image: NDArray[np.uint8]
+    header: Header
+    arrived: float
+    started: float
+    converted: float
 
 
 class EdgeNode(Node):
@@ -195,71 +166,86 @@ class EdgeNode(Node):
     def _treat(self, arrival: _Arrival, wish: Wish, decision: Decision, started: float) -> None:
         assert decision.point
         image = to_rgb(arrival.message, self._settings.text('untyped_encoding'))
-        stamp = arrival.message.header.stamp
-        if not (stamp.sec or stamp.nanosec or self._stamp_warned):
+        header = arrival.message.header
+        if not (header.stamp.sec or header.stamp.nanosec or self._stamp_warned):
             self._stamp_warned = True
             self._log.warning(
                 f'images on {self._images.name} have a stamp of zero; it is passed on as it is'
             )
-        converted = time.monotonic()
-        waited = (started - arrival.at, converted - started)
+        picture = _Picture(image, header, arrival.at, started, time.monotonic())
+        if decision.point.mode is Mode.LOCAL:
+            if self._answer_here(picture, decision) and decision.probe:
+                self._send(picture, decision.probe, self._until(picture, wish), decision=None)
+            return
+        if self._answered_here and self._local:
+            # else a lost packet of the last local answer would arrive after the server's first
+            self._local.topics.wait_until_taken(RESULT_LIFE_S)
+            self._answered_here = False
+        self._send(picture, decision.point, self._until(picture, wish), decision)
 
-        def send(point: ProfilePoint, *, probe: bool) -> None:
-            packet = self._pipeline.encode(
-                image,
-                rate=point.rate,
-                codec=point.codec.name if point.codec else '',
-                wait_s=waited[0],
-                convert_s=waited[1],
+    @staticmethod
+    def _until(picture: _Picture, wish: Wish) -> float:
+        if wish.mode == AUTO:
+            return picture.arrived + wish.deadline_ms / 1e3
+        return time.monotonic() + STALE_S
+
+    def _send(
+        self, picture: _Picture, point: ProfilePoint, until: float, decision: Decision | None
+    ) -> None:
+        """Send a picture to the server, as a probe that nobody answers without a decision."""
+        packet = self._pipeline.encode(
+            picture.image,
+            rate=point.rate,
+            codec=point.codec.name if point.codec else '',
+            wait_s=picture.started - picture.arrived,
+            convert_s=picture.converted - picture.started,
+        )
+        size = len(packet.payload)
+        message = packet_to_msg(packet, picture.header)
+        session, until_us = self._servers.address(until)
+        message.answer_session, message.answer_until_us = session, until_us
+        message.probe = decision is None
+        if decision:
+            frame = Sent(
+                picture.header,
+                point,
+                size,
+                picture.arrived,
+                until,
+                session,
+                until_us,
+                decision.expected_s,
+                str(decision.reason),
             )
-            size, now = len(packet.payload), time.monotonic()
-            deadline_s = wish.deadline_ms / 1e3
-            until = arrival.at + deadline_s if wish.mode == AUTO else now + STALE_S
-            message = packet_to_msg(packet, arrival.message.header)
-            message.answer_session, message.answer_until_us = self._servers.address(until)
-            message.probe = probe
-            if not probe:
-                header, expected_s = arrival.message.header, decision.expected_s
-                frame = Sent(
-                    header, point, size, arrival.at, until, expected_s, str(decision.reason)
-                )
-                self._ledger.sent(packet.sequence, frame)
-            self._link.sent(packet.sequence)
-            if not probe:
-                self._chooser.worked(point, time.monotonic() - started)
-            self._chooser.sent(packet.sequence, size, point)
-            publishing = time.monotonic()
-            self._features.publish(message)
-            published = time.monotonic()
-            self._pipeline.sent(packet, published - arrival.at, published - publishing)
+            self._ledger.sent(packet.sequence, frame)
+            self._chooser.worked(point, time.monotonic() - picture.started)
+        self._link.sent(packet.sequence)
+        self._chooser.sent(packet.sequence, size, point)
+        publishing = time.monotonic()
+        self._features.publish(message)
+        published = time.monotonic()
+        self._pipeline.sent(packet, published - picture.arrived, published - publishing)
 
-        if decision.point.mode is not Mode.LOCAL:
-            if self._answered_here and self._local:
-                # else a lost packet of the last local answer would arrive after the server's first
-                self._local.topics.wait_until_taken(RESULT_LIFE_S)
-                self._answered_here = False
-            send(decision.point, probe=False)
-            return
+    def _answer_here(self, picture: _Picture, decision: Decision) -> bool:
+        """Answer on this machine; False if the node ends first."""
         assert self._local
+        assert decision.point
         self._local.follow_threshold()
-        results = self._local.tail.run_features(*self._stage.features(image))
-        self._chooser.worked(decision.point, time.monotonic() - started)
-        transit_s = min(2 * self._chooser.link().delay_s, LONGEST_TRANSIT_S)
-        if not self._ledger.wait_until_own(time.monotonic, transit_s):
-            return
-        header = arrival.message.header
-        self._local.topics.publish(results, self._settings.text('class_id'), header)
+        results = self._local.tail.run_features(*self._stage.features(picture.image))
+        self._chooser.worked(decision.point, time.monotonic() - picture.started)
+        if not self._ledger.wait_until_own(time.monotonic, 2 * self._chooser.link().delay_s):
+            return False
+        self._local.topics.publish(results, self._settings.text('class_id'), picture.header)
         self._answered_here = True
         fate = Fate(
             Outcome.ANSWERED_BY_EDGE,
             decision.point.name,
             str(decision.reason),
             expected_s=decision.expected_s,
-            elapsed_s=time.monotonic() - arrival.at,
+            elapsed_s=time.monotonic() - picture.arrived,
         )
-        self._tell(header, fate)
-        if decision.probe:
-            send(decision.probe, probe=True)
+        self._tell(picture.header, fate)
+        return True
 
     def _drop(self, arrival: _Arrival, reason: str) -> None:
         elapsed_s = time.monotonic() - arrival.at
@@ -298,25 +284,7 @@ class EdgeNode(Node):
             self._complaints.add('internal error', text)
 
     def _on_report(self, message: LinkReport) -> None:
-        report = Report(
-            fingerprint=message.fingerprint,
-            session=message.session,
-            interval=message.interval,
-            received=message.received,
-            lost=message.lost,
-            refused=message.refused,
-            answered=message.answered,
-            goodput=message.goodput,
-            last_sequence=message.last_sequence,
-            hold_s=message.hold_us / 1e6,
-            service_s=message.service_us / 1e6,
-            busy_fraction=message.busy_fraction,
-            refusal=message.refusal,
-            clock_us=message.clock_us,
-            late=message.late,
-            done_sequence=message.done_sequence,
-            done_mask=message.done_mask,
-        )
+        report = report_from_msg(message)
         now = time.monotonic()
         if report.possible and not self._servers.heard(report, now):
             return
@@ -325,7 +293,7 @@ class EdgeNode(Node):
             return
         self._same_bundle = report.fingerprint == self._bundle.fingerprint
         self._chooser.reported(report, now)
-        answered, passed = self._ledger.done(report.done_sequence, report.done_mask, now)
+        answered, passed = self._ledger.done(report, now)
         for frame in passed:
             self._tell_sent(frame, Outcome.MISSED)
         for frame in answered:
@@ -341,7 +309,8 @@ class EdgeNode(Node):
         if name == 'mode' and value == AUTO and self._profile is None:
             self._profile = self._load_profile()
         if name == 'mode' and value in (AUTO, Mode.LOCAL) and self._local is None:
-            self._local = LocalAnswers(self, self._bundle, self._settings)
+            topics = ResultTopics(self, self._bundle, overlay=False)
+            self._local = LocalAnswers(topics, self._bundle, self._settings)
 
     def _load_profile(self) -> Profile:
         name = self._settings.text('profile')
@@ -403,3 +372,26 @@ class EdgeNode(Node):
             self._chooser.counts,
             self._link_view(),
         )
+
+
+def report_from_msg(message: LinkReport) -> Report:
+    """Return what a LinkReport says, as it says it: see `Report.possible`."""
+    return Report(
+        fingerprint=message.fingerprint,
+        session=message.session,
+        interval=message.interval,
+        received=message.received,
+        lost=message.lost,
+        refused=message.refused,
+        answered=message.answered,
+        goodput=message.goodput,
+        last_sequence=message.last_sequence,
+        hold_s=message.hold_us / 1e6,
+        service_s=message.service_us / 1e6,
+        busy_fraction=message.busy_fraction,
+        refusal=message.refusal,
+        clock_us=message.clock_us,
+        late=message.late,
+        done_sequence=message.done_sequence,
+        done_mask=message.done_mask,
+    )

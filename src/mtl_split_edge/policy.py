@@ -14,6 +14,8 @@ _WORSE = 1.02  # a lower rung must be worth this much more to replace one that i
 _SAME_WORK = 1.25  # nobody sends more bytes for less accuracy to save less work than this
 _SETTLED_S = 5.0  # a rung that held for so long was no mistake
 _FAILED_S = 1.0  # a rung that held for less was one
+_RETURN_FAILED_S = 2.0  # as was a return to the link that held for less
+_OUTAGE_S = 1.0  # a link that was unknown for so long may be another one now
 
 
 class Policy:
@@ -21,7 +23,9 @@ class Policy:
 
     The points to send at form a ladder. Down it goes at once, up one rung at a time and only where
     the next rung would hold on a link slower by the headroom. Without a rung that pays, the edge
-    answers alone and probes with the lowest rung, at most once in `probe_most_s`.
+    answers alone and probes with the lowest rung, at most once in `probe_most_s`. What a return
+    to the link fails by need not show in a probe, whose answer does not come back: after the second
+    failure in a row the next return waits, each time twice as long.
 
     Args:
         points: What may be chosen from: all of a profile for `auto`, a selection otherwise.
@@ -38,6 +42,8 @@ class Policy:
         self._up_since: float | None = None
         self._up_after = settings.up_after_s
         self._raised = -math.inf
+        self._returned = self._left = self._known_at = -math.inf
+        self._failed_returns, self._returned_travel_s = 0, 0.0
         self._probe_gap = settings.probe_first_s
         self._probe_at: float | None = -math.inf  # the first one at once
 
@@ -122,11 +128,12 @@ class Policy:
             self._rung = None
         elif before is None:
             safe = (r for r in self._in_time(slower) if self.worth(self._ladder[r], slower) > local)
-            self._rung = next(safe, None)
+            self._rung = next(safe, None) if self._may_return(link, now) else None
         else:
             self._rung = self._lower(before, fits, link)
             if self._rung == before:
                 self._rung = self._higher(before, slower, now)
+        self._count_returns(before, link, now)
         if self._rung is None or before is None:
             self._up_since = None
         if before is not None and (self._rung is None or self._rung < before):
@@ -136,6 +143,30 @@ class Policy:
                 self._raised = now
         if self._rung is not None:
             self._probe_gap, self._probe_at = self.settings.probe_first_s, None
+
+    def _count_returns(self, before: int | None, link: LinkEstimate, now: float) -> None:
+        if link.known:
+            self._known_at = now
+        elif now - self._known_at > _OUTAGE_S:
+            self._failed_returns = 0
+        if before is None and self._rung is not None:
+            self._returned, self._returned_travel_s = now, self._least_travel_s(link)
+        if before is not None and self._rung is None:
+            quick = now - self._returned < _RETURN_FAILED_S
+            self._failed_returns = self._failed_returns + 1 if quick else 0
+            self._left = now
+
+    def _may_return(self, link: LinkEstimate, now: float) -> bool:
+        """Tell whether a return to the link is worth a try, after those that failed."""
+        if self._failed_returns < 2:
+            return True
+        if self._least_travel_s(link) < self._returned_travel_s / 2:
+            return True
+        wait_s = self.settings.return_after_s * 2.0 ** min(self._failed_returns - 2, 10)
+        return now - self._left >= min(wait_s, self.settings.return_after_most_s)
+
+    def _least_travel_s(self, link: LinkEstimate) -> float:
+        return min((link.travel_s(point.bytes_p95) for point in self._ladder), default=0.0)
 
     def _lower(self, rung: int, fits: list[int], link: LinkEstimate) -> int:
         """Return the rung to be at: this one, or the best below where this one fails."""

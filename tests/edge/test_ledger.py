@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 import threading
 import time
+from dataclasses import replace
+
+from tests.edge.test_servers import REPORT
 
 from mtl_split_core.codecs import CodecId
 from mtl_split_core.profile import Mode, unmeasured
-from mtl_split_edge.ledger import GRACE_S, GUARD_S, Ledger, Sent
+from mtl_split_edge.ledger import ALIVE_S, GRACE_S, GUARD_S, LONGEST_TRANSIT_S, Ledger, Sent
+from mtl_split_edge.link import Report
 
+SERVER = 7
 POINT = unmeasured(Mode.SPLIT, CodecId.ENTROPY, 0)
 
 
 def sent(name: str, until: float) -> Sent[str]:
-    return Sent(name, POINT, 100, until - 0.15, until, 0.1, 'best in time')
+    return Sent(name, POINT, 100, until - 0.15, until, SERVER, round(until * 1e6), 0.1, 'best')
+
+
+def report(sequence: int, mask: int, clock: float = 0.0, session: int = SERVER) -> Report:
+    clock_us = round(clock * 1e6)
+    return replace(
+        REPORT, session=session, done_sequence=sequence, done_mask=mask, clock_us=clock_us
+    )
 
 
 def names(frames: list[Sent[str]]) -> list[str]:
@@ -21,20 +33,19 @@ def test_reports_settle_frames_once_and_in_order() -> None:
     ledger: Ledger[str] = Ledger()
     for number, name in enumerate('abcd', 2**32 - 2):
         ledger.sent(number % 2**32, sent(name, 10))
-    assert ledger.done(0, 0, 5.0) == ([], [])
-    answered, passed = ledger.done(0, 0b101, 5.0)
+    assert ledger.done(report(0, 0), 5.0) == ([], [])
+    answered, passed = ledger.done(report(0, 0b101), 5.0)
     assert (names(answered), names(passed)) == (['a', 'c'], ['b'])
-    answered, passed = ledger.done(1, 0b1011, 5.0)
+    answered, passed = ledger.done(report(1, 0b1011), 5.0)
     assert (names(answered), names(passed)) == (['d'], [])
-    assert ledger.done(1, 0b1011, 5.0) == ([], [])
-    assert (ledger.answered, ledger.missed) == (3, 1)
+    assert ledger.done(report(1, 0b1011), 5.0) == ([], [])
 
 
 def test_what_is_said_of_another_stream_settles_nothing() -> None:
     ledger: Ledger[str] = Ledger()
     ledger.sent(5, sent('a', 10))
-    assert ledger.done(4, 2**64 - 1, 5.0) == ([], [])
-    assert ledger.done(2000, 2**64 - 1, 5.0) == ([], [])
+    assert ledger.done(report(4, 2**64 - 1), 5.0) == ([], [])
+    assert ledger.done(report(2000, 2**64 - 1), 5.0) == ([], [])
 
 
 def test_what_stays_away_is_missed_once() -> None:
@@ -43,8 +54,7 @@ def test_what_stays_away_is_missed_once() -> None:
     ledger.sent(1, sent('b', 11))
     assert ledger.expire(10 + GRACE_S) == []
     assert names(ledger.expire(10 + GRACE_S + 0.01)) == ['a']
-    assert ledger.done(0, 1, 5.0) == ([], [])
-    assert (ledger.answered, ledger.missed) == (0, 1)
+    assert ledger.done(report(0, 1), 5.0) == ([], [])
 
 
 def test_an_own_answer_waits_for_the_time_of_the_last_frame_that_is_out() -> None:
@@ -60,7 +70,7 @@ def test_an_answered_frame_holds_nothing_up() -> None:
     ledger: Ledger[str] = Ledger()
     now = time.monotonic()
     ledger.sent(0, sent('a', now + 30))
-    threading.Timer(0.05, ledger.done, (0, 1, 0.0)).start()
+    threading.Timer(0.05, ledger.done, (report(0, 1), 0.0)).start()
     assert ledger.wait_until_own(time.monotonic)
     assert time.monotonic() < now + 10
     assert ledger.wait_until_own(time.monotonic)
@@ -84,6 +94,34 @@ def test_an_own_answer_waits_until_a_lost_answer_is_not_sent_again() -> None:
     ledger: Ledger[str] = Ledger(life_s=0.1)
     now = time.monotonic()
     ledger.sent(0, sent('a', now + 30))
-    ledger.done(0, 1, now)
+    ledger.done(report(0, 1), now)
     assert ledger.wait_until_own(time.monotonic)
     assert 0.1 <= time.monotonic() - now < 5
+
+
+def test_a_later_clock_of_the_server_proves_that_no_answer_comes() -> None:
+    ledger: Ledger[str] = Ledger()
+    ledger.sent(0, sent('a', 10.0))
+    assert ledger.done(report(0, 0, clock=10.0 + GUARD_S), 5.0) == ([], [])
+    assert ledger.done(report(0, 0, clock=99.0, session=8), 5.0) == ([], [])
+    answered, passed = ledger.done(report(0, 0, clock=10.0 + 2 * GUARD_S), 5.0)
+    assert (answered, names(passed)) == ([], ['a'])
+
+
+def test_while_reports_come_an_own_answer_waits_for_proof() -> None:
+    ledger: Ledger[str] = Ledger()
+    now = time.monotonic()
+    ledger.sent(0, sent('a', now))
+
+    def reports() -> None:
+        for _ in range(2):
+            time.sleep(ALIVE_S / 2)
+            ledger.done(report(0, 0, clock=now), time.monotonic())
+        ledger.done(report(0, 0, clock=now + 1), time.monotonic())
+
+    ledger.done(report(0, 0, clock=now), now)
+    thread = threading.Thread(target=reports)
+    thread.start()
+    assert ledger.wait_until_own(time.monotonic)
+    assert now + ALIVE_S <= time.monotonic() < now + LONGEST_TRANSIT_S + 5.0
+    thread.join()

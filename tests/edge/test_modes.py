@@ -43,11 +43,9 @@ def test_a_fixed_mode_has_one_way(
     assert (point.name, point.codec) == (name, codec)
 
 
-def test_auto_has_none_and_may_answer_here(tiny_bundle: Bundle) -> None:
+def test_auto_has_none(tiny_bundle: Bundle) -> None:
     auto = replace(SPLIT, mode='auto')
     assert auto.point(tiny_bundle) is None
-    assert auto.answers_here
-    assert not SPLIT.answers_here
 
 
 def test_a_fixed_way_is_taken_while_nothing_is_known_of_the_link() -> None:

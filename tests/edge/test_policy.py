@@ -306,3 +306,45 @@ def test_a_link_that_swallowed_a_frame_for_a_deadline_is_not_waited_for() -> Non
     assert decision.point
     assert decision.point.mode is Mode.LOCAL
     assert policy.decide(good, QueueState(), 12.4).reason is Reason.BEST
+
+
+def returns(policy: Policy, seconds: float, start: float, estimate: LinkEstimate) -> list[float]:
+    """Drive over a link whose probes are fine and that goes silent when frames are answered."""
+    period_s, sent_since, silent_until = policy.settings.period_s, None, -1.0
+    times = []
+    for number in range(round(seconds / period_s)):
+        now = start + number * period_s
+        if policy.rung and sent_since is None:
+            sent_since = now
+            times.append(now)
+        if sent_since is not None and now - sent_since > 0.5:
+            sent_since, silent_until = None, now + 0.3
+        policy.decide(replace(estimate, known=now > silent_until), QueueState(), now)
+    return times
+
+
+def test_returns_that_fail_are_tried_more_and_more_rarely() -> None:
+    policy = Policy(PROFILE.points, SETTINGS)
+    times = returns(policy, 60.0, 0.0, link(1.0))
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps[0] < 1.0  # one failure may have been the link's
+    assert 5 <= len(times) <= 8
+    assert all(later > 1.5 * earlier for earlier, later in pairwise(gaps[1:5]))
+    assert max(gaps) < SETTINGS.return_after_most_s + 1.0
+
+
+@pytest.mark.parametrize('news', ['outage', 'faster'])
+def test_a_link_that_is_another_one_is_returned_to_at_once(news: str) -> None:
+    policy = Policy(PROFILE.points, SETTINGS)
+    times = returns(policy, 20.0, 0.0, link(1.0))
+    now = 20.0 if policy.rung is None else times[-1] + 0.5
+    if news == 'outage':
+        drive(policy, 2.0, replace(link(1.0), known=False), now)
+        back = drive(policy, 0.2, link(1.0), now + 2.0)
+    else:
+        assert all(
+            d.point and d.point.mode is Mode.LOCAL for d in drive(policy, 0.2, link(1.0), now)
+        )
+        back = drive(policy, 0.2, link(20.0, 5.0), now + 0.2)
+    assert back[-1].point
+    assert back[-1].point.mode is not Mode.LOCAL

@@ -20,7 +20,8 @@ from mtl_split_core.profile import Mode, Profile, ProfilePoint
 from mtl_split_edge.chooser import Chooser
 from mtl_split_edge.decision import PolicySettings
 from mtl_split_edge.ledger import Ledger, Sent
-from mtl_split_edge.link import LinkState, Report
+from mtl_split_edge.link import LinkState
+from mtl_split_edge.node import report_from_msg
 from mtl_split_edge.servers import Servers
 from mtl_split_ros.images import CHANNELS, to_rgb
 from mtl_split_ros.status import Status
@@ -85,28 +86,13 @@ class ReportDoor:
         message = decoded(data, LinkReport)
         if message is None:
             return 'no message'
-        report = Report(
-            fingerprint=message.fingerprint,
-            session=message.session,
-            interval=message.interval,
-            received=message.received,
-            lost=message.lost,
-            refused=message.refused,
-            answered=message.answered,
-            goodput=message.goodput,
-            last_sequence=message.last_sequence,
-            hold_s=message.hold_us / 1e6,
-            service_s=message.service_us / 1e6,
-            busy_fraction=message.busy_fraction,
-            refusal=message.refusal,
-            clock_us=message.clock_us,
-            late=message.late,
-            done_sequence=message.done_sequence,
-            done_mask=message.done_mask,
-        )
+        report = report_from_msg(message)
         now = time.monotonic()
         for sequence in {report.last_sequence, report.done_sequence}:
-            frame = Sent(None, self._point, 4000, now, now + _DEADLINE_S, 0.1, '')
+            until_us = report.clock_us + 10**6 * (sequence % 3 - 1)
+            frame = Sent(
+                None, self._point, 4000, now, now + _DEADLINE_S, report.session, until_us, 0.1, ''
+            )
             self._ledger.sent(sequence, frame)
             self._link.sent(sequence)
             self._chooser.sent(sequence, 4000, self._point)
@@ -115,7 +101,7 @@ class ReportDoor:
             self._link.reported(report, now)
         if ours and report.possible:
             self._chooser.reported(report, now)
-            self._ledger.done(report.done_sequence, report.done_mask, now)
+            self._ledger.done(report, now)
         self._link.fill(Status(), 1, len(self._servers.alive(now)))
         self._chooser.decide(0.0)
         self._ledger.expire(now)
