@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help bench-codec demo test lint format fuzz audit
+.PHONY: help demo bench bench-quick bench-link bench-codec soak fuzz test lint format audit
 ARGS ?=
 SOURCED := source ros2_ws/env.sh &&
 
@@ -13,6 +13,14 @@ help: ## say what there is to make
 demo: ## run camera and server side on the shipped clip, write out/demo
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split demo $(ARGS)
+
+bench: ## measure the split beside raw, JPEG, WebP and video over five links, write out/bench
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split bench $(ARGS)
+
+bench-quick: ## compare ratios within one run with those that ship, fail where one is much worse
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split bench-quick $(ARGS)
 
 bench-link: ## measure each transport over slow links and a cut, write out/bench-link
 	@scripts/setup runtime

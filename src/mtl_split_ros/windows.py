@@ -14,7 +14,7 @@ PERCENTILES = (50, 95, 99)
 class SlidingWindow:
     """The newest values of one figure; written by the worker, read by the diagnostics timer."""
 
-    def __init__(self, size: int = 512) -> None:
+    def __init__(self, size: int = 128) -> None:
         """Keep the newest `size` values."""
         self._values: deque[float] = deque(maxlen=size)
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class RateMeter:
 class StageWindows:
     """One window of milliseconds per stage, in the order in which the stages first appeared."""
 
-    def __init__(self, size: int = 512) -> None:
+    def __init__(self, size: int = 128) -> None:
         """Keep the newest `size` values of every stage."""
         self._size = size
         self._stages: dict[str, SlidingWindow] = {}

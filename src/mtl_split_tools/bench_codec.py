@@ -13,12 +13,14 @@ from mtl_split_tools.console import console
 from mtl_split_tools.evaluation import Stages
 from mtl_split_tools.files import write_bytes, write_json
 from mtl_split_tools.frames import labelled_frames
+from mtl_split_tools.marked import fill
 from mtl_split_tools.sweep.coding import LEAST_FRAMES, measure_codecs, measure_contexts
 from mtl_split_tools.sweep.command import sweep, write_figures, write_pictures
-from mtl_split_tools.sweep.document import PARTS, blocks, fill
+from mtl_split_tools.sweep.document import PARTS, blocks
 from mtl_split_tools.sweep.overlays import choose_frame
 from mtl_split_tools.sweep.result import tables
 
+COMMAND = 'bench-codec'
 DESCRIPTION = """Measure all rates and codecs of a bundle beside JPEG and WebP, the payload beside
 the information of its tables, the time of the codec, and what contexts would save. Writes
 summary.json and the figures of `mtl-split eval --sweep`; with --doc it fills the measured parts of
@@ -66,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = replace(dataset, images=dataset.images[: len(pictures)])
     text = options.doc.read_text() if options.doc else ''
     if options.doc:
-        fill(text, dict.fromkeys(PARTS, ''))  # fails now, not after the work
+        fill(text, COMMAND, dict.fromkeys(PARTS, ''))  # fails now, not after the work
     stages = Stages(bundle, options.threads)
     found = sweep(bundle, stages, dataset, pictures, (CodecId.FLOAT16, CodecId.LOSSLESS))
     features = [stages.encode.features(picture)[0] for picture in pictures]
@@ -82,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     write_figures(options.out, found)
     write_pictures(options.out, found, stages, dataset, pictures[number], number)
     if options.doc:
-        write_bytes(options.doc, fill(text, blocks(found, costs, contexts)).encode())
+        write_bytes(options.doc, fill(text, COMMAND, blocks(found, costs, contexts)).encode())
         for name in ('accuracy.png', 'overlays.jpg', 'z_b.png'):
             picture = (options.out / name).read_bytes()
             write_bytes(options.doc.with_suffix('') / name, picture)

@@ -16,7 +16,8 @@ from mtl_split_core.codecs import quantise
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_tools.cli import main
 from mtl_split_tools.sweep.bd_rate import bytes_for, compare, frontier
-from mtl_split_tools.sweep.document import PARTS, fill
+from mtl_split_tools.marked import fill
+from mtl_split_tools.sweep.document import PARTS
 from mtl_split_tools.sweep.symbols import channel_bits, intra_contexts, temporal_contexts
 
 ROOT = Path(__file__).parents[2]
@@ -100,14 +101,14 @@ def test_contexts_find_what_there_is() -> None:
 def test_fill_wants_all_parts() -> None:
     document = ''.join(f'<!-- bench-codec: {name} -->\nold\n<!-- end -->\n' for name in PARTS)
     parts = {name: f'| {name} | a\\1 |' for name in PARTS}
-    filled = fill(f'before\n{document}after\n', parts)
+    filled = fill(f'before\n{document}after\n', 'bench-codec', parts)
     assert filled.startswith('before\n')
     assert filled.endswith('after\n')
     assert 'old' not in filled
     assert all(
         f'<!-- bench-codec: {n} -->\n{text}\n<!-- end -->' in filled for n, text in parts.items()
     )
-    assert fill(filled, parts) == filled
+    assert fill(filled, 'bench-codec', parts) == filled
 
 
 def test_the_document_is_about_the_bundle_that_ships() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The results drawn over the clip: one telling frame, and a video that plays everywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -53,18 +53,27 @@ def write_video(path: Path, clip: Clip, results: RecordedResults) -> Iterator[No
     Yields:
         After each picture.
     """
+
+    def drawn() -> Iterator[NDArray[np.uint8]]:
+        for at, picture in clip.pictures():
+            found = results.get(at)
+            yield draw_overlay(picture, found, results.bundle) if found else picture
+
+    return encode_video(path, drawn(), clip.fps)
+
+
+def encode_video(path: Path, pictures: Iterable[NDArray[np.uint8]], fps: float) -> Iterator[None]:
+    """Write pictures of one size, RGB uint8 [H, W, 3], as H.264; see `write_video`."""
     scratch = path.with_name(f'.{path.name}.part')
     frames = 0
     try:
         with av.open(str(scratch), 'w', format='mp4', options={'movflags': 'faststart'}) as video:
-            rate = Fraction(clip.fps).limit_denominator(1001)
+            rate = Fraction(fps).limit_denominator(1001)
             stream = video.add_stream('libx264', rate, {'crf': '20', 'preset': 'veryfast'})
             stream.pix_fmt = 'yuv420p'
             try:
-                for at, picture in clip.pictures():
-                    found = results.get(at)
-                    drawn = draw_overlay(picture, found, results.bundle) if found else picture
-                    frame = av.VideoFrame.from_ndarray(_even(drawn), format='rgb24')
+                for picture in pictures:
+                    frame = av.VideoFrame.from_ndarray(_even(picture), format='rgb24')
                     if not frames:
                         stream.width, stream.height = frame.width, frame.height
                     video.mux(stream.encode(frame))

@@ -108,6 +108,18 @@ class Host:
         raise LabError(msg)
 
 
+class Here(Host):
+    """This machine as it is, where no network of one's own is to be had."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pid = os.getpid()
+        self.entry = ()
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
+
 def why_not() -> str:
     """Try a link between two hosts.
 

@@ -2,18 +2,21 @@
 """The lab: two hosts, the link, and the processes of this project in their places."""
 
 import os
+import random
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from mtl_split_tools.lab.hosts import Host
-from mtl_split_tools.lab.link import Link
+from mtl_split_tools.lab.hosts import Here, Host
+from mtl_split_tools.lab.link import Link, Loopback
 from mtl_split_tools.lab.processes import Process
 from mtl_split_tools.lab.stations import Camera, Consumer
 
 DOMAIN = 42
+DOMAINS = range(60, 100)
+"""Without a network of their own the processes must not meet others."""
 READY = 'ready: bundle'
 PROFILES = 'config/fastdds.xml'
 Setting = bool | float | str | Path
@@ -26,16 +29,35 @@ class Lab:
     Args:
         folder: Gets logs and reports; made if missing.
         environment: Added to that of the processes.
+        loopback: Do without hosts of their own: no link, a ROS domain taken by chance, and all on
+            this machine, for where there are no rights.
 
     Raises:
         LabError: This machine does not have it, or gives no rights; the text says what.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        loopback: bool = False,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.resolve()
         self._environment = _environment(self.folder) | dict(environment or {})
         self._processes: list[Process] = []
+        self.edge_host: Host
+        self.server_host: Host
+        self.link: Link
+        if loopback:
+            self._environment |= {
+                'ROS_DOMAIN_ID': str(random.choice(DOMAINS)),
+                'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+            }
+            self.edge_host, self.server_host = Here('edge'), Here('server')
+            self.link = Loopback()
+            return
         self.edge_host = Host('edge')
         try:
             self.server_host = Host('server', self.edge_host)
@@ -105,6 +127,20 @@ class Lab:
         command = [*_module('lab.consumer'), *(['--mask'] if mask else [])]
         log, host = self._log('consumer'), side or self.edge_host
         return self._keep(Consumer('consumer', host, command, self._environment, log), 'ready')
+
+    def process(self, kind: type[Kind], name: str, host: Host, module: str, *words: str) -> Kind:
+        """Start another program of this project.
+
+        Args:
+            kind: Process, or Station if it writes a report.
+            name: What to call it.
+            host: Where it runs.
+            module: Its module below mtl_split_tools; it prints `ready` when it is.
+            words: Its arguments.
+        """
+        command = [*_module(module), *words]
+        log = self._log(name)
+        return self._keep(kind(name, host, command, self._environment, log), 'ready')
 
     def close(self) -> None:
         """End all processes and let the hosts go."""

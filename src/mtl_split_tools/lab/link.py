@@ -3,6 +3,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import NoReturn
 
 from mtl_split_tools.lab.hosts import Host, LabError
 from mtl_split_tools.lab.processes import wait_for
@@ -163,3 +164,52 @@ class Link:
                 *('tc', 'filter', 'replace', 'dev', DEVICE, 'parent', 'ffff:', 'prio', '1'),
                 *('handle', '1', 'bpf', 'da', 'bytecode', code),
             )
+
+
+class Loopback(Link):
+    """The loopback device in place of a link: as fast as the machine, and not to be changed."""
+
+    def __init__(self) -> None:
+        pass
+
+    def shape(
+        self,
+        up_mbit: float | None = None,
+        down_mbit: float | None = None,
+        queue_ms: float = 0.0,  # noqa: ARG002
+        delay_ms: float = 0.0,
+    ) -> None:
+        """Take no limit only.
+
+        Raises:
+            LabError: A rate or a delay is asked for.
+        """
+        if (up_mbit, down_mbit, delay_ms) != (None, None, 0.0):
+            self._refuse()
+
+    def lose(self, percent: float, down_percent: float | None = None) -> None:  # noqa: ARG002
+        """Refuse.
+
+        Raises:
+            LabError: Always.
+        """
+        self._refuse()
+
+    def cut(self) -> None:
+        """Refuse.
+
+        Raises:
+            LabError: Always.
+        """
+        self._refuse()
+
+    def restore(self) -> None:
+        """There is nothing to undo."""
+
+    def traffic(self) -> Traffic:
+        """Return zeros: other programs use the device, too."""
+        return Traffic(0, 0, 0, 0)
+
+    def _refuse(self) -> NoReturn:
+        msg = 'the loopback device has no rate and no loss; they need root or user namespaces'
+        raise LabError(msg)

@@ -32,16 +32,16 @@ class Station(Process):
         environment: Mapping[str, str],
         log: Path,
     ) -> None:
-        self._report = log.with_suffix('.jsonl')
-        self._report.unlink(missing_ok=True)
+        self.report = log.with_suffix('.jsonl')
+        self.report.unlink(missing_ok=True)
         self._read = 0
         self._lines: list[dict[str, Any]] = []
-        super().__init__(name, host, [*command, '--report', str(self._report)], environment, log)
+        super().__init__(name, host, [*command, '--report', str(self.report)], environment, log)
 
     def lines(self, kind: str) -> Iterator[dict[str, Any]]:
         """Yield what it wrote of one kind so far."""
-        if self._report.exists():
-            with self._report.open('rb') as file:
+        if self.report.exists():
+            with self.report.open('rb') as file:
                 file.seek(self._read)
                 for line in file:
                     if not line.endswith(b'\n'):

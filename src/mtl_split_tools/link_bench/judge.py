@@ -26,6 +26,9 @@ from mtl_split_tools.link_bench.frames import Frame
 from mtl_split_tools.link_bench.plan import LOCAL
 from mtl_split_train.metrics import ConfusionMatrix, accuracy, evaluate_detections
 
+_WHOLE = (LOCAL, 'raw', 'float32')
+"""Ways that lose nothing."""
+
 Given = tuple[int, str]
 """An answer: picture of the clip, and way."""
 
@@ -52,6 +55,16 @@ class Results:
         self._encode = EncodeStage(bundle, encoder)
         self._tail = TailStage(bundle, tail, encoder=encoder, score_threshold=SCORE_THRESHOLD)
         self._made: dict[str, list[FrameResults]] = {}
+        self._learnt: dict[Given, FrameResults] = {}
+
+    def learn(self, answer: Given, results: FrameResults) -> None:
+        """Take an answer that depends on more than its picture and way, as that of a video."""
+        self._learnt[answer] = results
+
+    def answer(self, index: int, way: str) -> FrameResults:
+        """Return the answer to one picture."""
+        learnt = self._learnt.get((index, way))
+        return self.of(way)[index] if learnt is None else learnt
 
     def of(self, way: str) -> list[FrameResults]:
         """Return the answers of a way to all pictures."""
@@ -66,7 +79,7 @@ class Results:
         return self._made[way]
 
     def _answer(self, way: str, picture: NDArray[np.uint8]) -> FrameResults:
-        if way == LOCAL:
+        if way in _WHOLE:
             return self._tail.run_features(*self._encode.features(picture))
         codec, rate = _codec(way)
         return self._tail.run(self._encode.encode(picture, rate, codec, 0))
@@ -85,7 +98,9 @@ class Judge:
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         self._dataset, pictures = labelled_frames(None, bundle)
-        self._results = Results(bundle, list(pictures), folder)
+        self.clip = list(pictures)
+        self.bundle = bundle
+        self._results = Results(bundle, self.clip, folder)
         self._labels = [sample.label() for sample in self._dataset.images]
         self._counts: dict[tuple[Given | None, int], NDArray[np.int64]] = {}
         detection = bundle.task(TaskType.DETECTION)
@@ -99,6 +114,11 @@ class Judge:
         """Number of pictures of the clip."""
         return len(self._labels)
 
+    @property
+    def results(self) -> Results:
+        """What each way answers."""
+        return self._results
+
     def prepare(self, ways: Iterable[str], on_way: Callable[[], object]) -> None:
         """Make the answers of ways, or read them."""
         for way in ways:
@@ -110,7 +130,7 @@ class Judge:
         if not given:
             return dict.fromkeys(('miou', 'map50', 'accuracy'))
         samples = [self._dataset.images[index] for index, _ in given]
-        results = [self._results.of(way)[index] for index, way in given]
+        results = [self._results.answer(index, way) for index, way in given]
         found: dict[str, float | None] = {'map50': None, 'accuracy': None}
         if self._box_classes:
             seen = replace(self._dataset, images=samples)
@@ -154,7 +174,7 @@ class Judge:
         label = self._labels[index]
         mask = np.full_like(label, 255)
         if answer is not None:
-            segmentation = self._results.of(answer[1])[answer[0]].segmentation
+            segmentation = self._results.answer(*answer).segmentation
             mask = mask if segmentation is None else segmentation.mask
         matrix = ConfusionMatrix(len(self._dataset.classes.segmentation))
         matrix.update(mask, label)
@@ -187,6 +207,8 @@ def _codec(way: str) -> tuple[CodecId, int]:
     kind, _, value = way.partition(':')
     if kind == 'split':
         return CodecId.ENTROPY, int(value)
+    if way == 'float16':
+        return CodecId.FLOAT16, 0
     for codec, name in PICTURE_FORMATS.items():
         if kind == name and int(value) in PICTURE_QUALITY:
             return codec, PICTURE_QUALITY.index(int(value))

@@ -25,14 +25,14 @@ class Condition:
 
     Args:
         name: In tables and plots.
-        up_mbit: From edge to server, 10^6 bit/s; before the cut where it is cut.
+        up_mbit: From edge to server, 10^6 bit/s; before the cut where it is cut; None: no limit.
         down_mbit: From server to edge.
         cut: Whether it is cut when the measurement begins.
     """
 
     name: str
-    up_mbit: float
-    down_mbit: float
+    up_mbit: float | None
+    down_mbit: float | None
     cut: bool = False
 
 

@@ -38,7 +38,7 @@ def make_row(measured: Measured, judge: Judge, deadline_s: float) -> dict[str, A
         'in_time': len(good) / count,
         'answered': len(delays) / count,
         'by_edge': sum(frame.outcome is Outcome.ANSWERED_BY_EDGE for frame in good) / count,
-        'ways': dict(Counter(frame.way for frame in good).most_common()),
+        'ways': dict(Counter(frame.way.partition('@')[0] for frame in good).most_common()),
         'disorder': measured.disorder,
         'not_answered': dict(Counter(map(_why, lost)).most_common()),
         'bytes_app': sum(frame.bytes for frame in frames) / count,

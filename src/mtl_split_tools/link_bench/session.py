@@ -10,10 +10,10 @@ from typing import Self
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_edge.modes import AUTO
-from mtl_split_tools.lab import Answer, Lab, Published, Traffic
+from mtl_split_tools.lab import Answer, Lab, Process, Published, Traffic
 from mtl_split_tools.lab.processes import wait_for
 from mtl_split_tools.link_bench.frames import Frame, Measured, count_disorder, match_frames
-from mtl_split_tools.link_bench.plan import Cell, Settings, edge_settings, trace_steps
+from mtl_split_tools.link_bench.plan import Cell, edge_settings, trace_steps
 from mtl_split_tools.simulation.trace import Trace
 
 RATE_HZ = 15.0
@@ -51,18 +51,20 @@ class Session:
         bundle: What the nodes run.
         folder: Gets logs and reports.
         deadline_s: Time of an image, seconds.
+        loopback: Without a link, see Lab.
 
     Raises:
         LabError: This machine gives no rights to one.
     """
 
-    def __init__(self, bundle: Bundle, folder: Path, deadline_s: float) -> None:
+    def __init__(
+        self, bundle: Bundle, folder: Path, deadline_s: float, *, loopback: bool = False
+    ) -> None:
         self._bundle = bundle
         self._deadline_s = deadline_s
-        self._lab = Lab(folder)
+        self._lab = Lab(folder, loopback=loopback)
         try:
-            self._server = self._lab.server(bundle=bundle.path)
-            self._edge = self._lab.edge(bundle=bundle.path, deadline_ms=deadline_s * 1e3)
+            self._server, self._edge = self._start()
             self._consumer = self._lab.consumer()
             self._camera = self._lab.camera(rate=RATE_HZ)
             self._consumer.wait_for_answers(_FIRST_ANSWERS, timeout_s=_START_S)
@@ -81,6 +83,12 @@ class Session:
     ) -> None:
         self._lab.close()
 
+    def _start(self) -> tuple[Process, Process]:
+        """Start the two sides, the server first."""
+        bundle, deadline_ms = self._bundle.path, self._deadline_s * 1e3
+        server = self._lab.server(bundle=bundle)
+        return server, self._lab.edge(bundle=bundle, deadline_ms=deadline_ms)
+
     def measure(self, cell: Cell, images: int) -> Measured:
         """Measure a way over a link.
 
@@ -89,7 +97,7 @@ class Session:
             images: How many images count.
         """
         condition = cell.condition
-        self._prepare(edge_settings(cell.way, self._bundle))
+        self._prepare(cell.way)
         self._lab.link.shape(condition.up_mbit, condition.down_mbit)
         time.sleep(CLIMB_S if cell.way == AUTO else SETTLE_S)
         if condition.cut:
@@ -119,7 +127,7 @@ class Session:
             on_second: Called with the seconds played.
         """
         steps = trace_steps(trace)
-        self._prepare(edge_settings(way, self._bundle))
+        self._prepare(way)
         self._set(steps[0][1])
         time.sleep(CLIMB_S if way == AUTO else SETTLE_S)
         before = self._marks()
@@ -146,11 +154,11 @@ class Session:
         else:
             self._lab.link.cut()
 
-    def _prepare(self, settings: Settings) -> None:
+    def _prepare(self, way: str) -> None:
         """Let what the last measurement left in the queues go, and change the way."""
         self._lab.link.restore()
         self._lab.link.shape(None, None)
-        self._consumer.set('edge', **settings)
+        self._consumer.set('edge', **edge_settings(way, self._bundle))
 
     def _marks(self) -> _Marks:
         now = time.monotonic()
@@ -181,7 +189,12 @@ class Session:
 
     def _frames(self, begin: float, end: float) -> list[Frame]:
         published, topics = self._stream(begin, end)
-        return match_frames(published, topics, self._consumer.fates(begin))
+        frames = match_frames(published, topics, self._consumer.fates(begin))
+        return [self._named(*pair) for pair in zip(published, frames, strict=True)]
+
+    def _named(self, image: Published, frame: Frame) -> Frame:  # noqa: ARG002
+        """Return a frame with the way by which its answer is known."""
+        return frame
 
     def _stream(self, begin: float, end: float) -> tuple[list[Published], list[list[Answer]]]:
         published = [image for image in self._camera.published(begin) if image.at < end]

@@ -3,12 +3,11 @@
 
 import os
 import platform
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mtl_split_core.codecs import CodecId
-from mtl_split_core.errors import DataError
 from mtl_split_tools.console import figure
+from mtl_split_tools.marked import markdown
 from mtl_split_tools.sweep.coding import KEY_EVERY, STEPS, Cost
 from mtl_split_tools.sweep.result import (
     BD_COLUMNS,
@@ -56,35 +55,6 @@ def blocks(
         _temporal(contexts),
     )
     return dict(zip(PARTS, texts, strict=True))
-
-
-def fill(text: str, parts: Mapping[str, str]) -> str:
-    """Put measured parts into a document.
-
-    Args:
-        text: Markdown with a line `<!-- bench-codec: NAME -->` and a line `<!-- end -->` for each.
-        parts: Text by name, of all PARTS.
-
-    Returns:
-        The document with everything between these lines replaced.
-
-    Raises:
-        DataError: The document lacks a part, or has one that is not measured.
-    """
-    found = re.findall(r'^<!-- bench-codec: ([\w-]+) -->$', text, re.MULTILINE)
-    if sorted(found) != sorted(parts):
-        msg = f'the document has the parts {", ".join(found)}; it must have {", ".join(parts)}'
-        raise DataError(msg)
-    for name, part in parts.items():
-        place = rf'(?s)(<!-- bench-codec: {name} -->\n).*?(<!-- end -->)'
-        text = re.sub(place, lambda match: f'{match[1]}{part}\n{match[2]}', text)  # noqa: B023
-    return text
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table."""
-    lines = [columns, ['---'] * len(columns), *rows]
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
 
 
 def _rates(sweep: Sweep, costs: Sequence[Cost]) -> str:
