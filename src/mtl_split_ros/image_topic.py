@@ -8,6 +8,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from mtl_split_ros.qos import image_profile, make_subscription
+from mtl_split_ros.stamps import StampWatch
 from mtl_split_ros.status import Status
 from mtl_split_ros.topic_watch import TopicWatch
 
@@ -37,6 +38,7 @@ class ImageTopic:
         kind = 'sensor_msgs/msg/CompressedImage' if self._compressed else 'sensor_msgs/msg/Image'
         self._profile = image_profile()
         self._watch = TopicWatch(node, self.name, kind, self._profile, self._elsewhere)
+        self._stamps = StampWatch()
         self._subscription: Subscription | None = None
 
     def subscribe(self) -> None:
@@ -64,11 +66,13 @@ class ImageTopic:
         return self._subscription is not None
 
     def fill(self, status: Status) -> None:
-        """Add rate or silence to a diagnostic status."""
+        """Add rate or silence to a diagnostic status, and whether the stamps went back."""
         self._watch.fill(status)
+        self._stamps.fill(status)
 
     def _heard(self, message: Image | CompressedImage) -> None:
         self._watch.heard(len(message.data))
+        self._stamps.heard(message.header.stamp)
         self._callback(message)
 
     def _elsewhere(self) -> str:

@@ -24,9 +24,11 @@ def resumes(drive: Drive, since: float) -> None:
 
 def test_stamps_jump_back(drive: Drive) -> None:
     for _ in range(2):
+        jumped = time.monotonic()
         drive.camera.say('back 20')
         time.sleep(0.2)
         resumes(drive, time.monotonic())
+        drive.wait_for_finding('edge: image', 'stamps went back by 1.2', jumped)
 
 
 def test_stamps_of_zero(drive: Drive) -> None:
