@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench bench-quick bench-link bench-codec soak fuzz test lint format audit
+.PHONY: help demo bench bench-quick bench-limits bench-link bench-codec soak fuzz test lint format audit
 ARGS ?=
 SOURCED := source ros2_ws/env.sh &&
 
@@ -21,6 +21,10 @@ bench: ## measure the split beside raw, JPEG, WebP and video over five links, wr
 bench-quick: ## compare ratios within one run with those that ship, fail where one is much worse
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split bench-quick $(ARGS)
+
+bench-limits: ## measure start, images a second, image sizes, write out/bench-limits
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split bench-limits $(ARGS)
 
 bench-link: ## measure each transport over slow links and a cut, write out/bench-link
 	@scripts/setup runtime

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtl-split bench-limits`: real nodes for a moment, and what is said of the goals."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tools.commands import fails
+
+from mtl_split_core.bundle import Bundle
+from mtl_split_tools.bench import limits
+from mtl_split_tools.cli import main
+
+PERCENTILES = {'p50': 50.0, 'p95': 60.0, 'p99': 70.0}
+STREAM = {
+    'answered_hz': 15.0,
+    'end_to_end_ms': PERCENTILES,
+    'edge_cpu_ms': 10.0,
+    'server_cpu_ms': 20.0,
+    'edge_rss_mb': 160.0,
+    'server_rss_mb': 210.0,
+}
+SUMMARY: dict[str, Any] = {
+    'machine': {'processor': 'A', 'cores': 2},
+    'settings': {'bundle': 'tiny 1', 'fingerprint': 'ab'},
+    'bare': {'tail': {'ms': 20.0, 'cpu_ms': 30.0}},
+    'starts_s': [2.0, 9.0, 2.5],
+    'rates': [
+        {'rate_hz': 15, 'answered': 1.0, **STREAM},
+        {'rate_hz': 30, 'answered': 0.9, **STREAM},
+    ],
+    'sizes': [{'width': 640, 'height': 480, 'answered': 1.0, **STREAM}],
+    'work': {
+        'split': {
+            'edge_cpu_ms': 12.0,
+            'server_cpu_ms': 33.0,
+            'stages_ms': {'edge encode': 10.0, 'server tail': 20.0},
+            'end_to_end_ms': PERCENTILES,
+        },
+        'local': {'edge_cpu_ms': 48.0, 'server_cpu_ms': 0.0},
+    },
+}
+
+
+def test_goals_are_set_beside_what_was_measured() -> None:
+    assert [measured for _, _, measured in limits.goals(SUMMARY)] == [
+        '2.5 s',
+        '15',
+        '40%',
+        '1.10',
+        '0.25',
+    ]
+    parts = limits.blocks(SUMMARY)
+    assert set(parts) == set(limits.blocks({}))
+    assert '| 30 Hz | 15.0 Hz, 90% | 50 | 60 |' in parts['rates']
+    assert '640x480' in parts['sizes']
+
+
+def test_a_document_without_the_parts_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = tmp_path / 'doc.md'
+    document.write_text('# nothing\n')
+    assert 'it must have measured, goals' in fails(capsys, 'bench-limits', '--doc', document)
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_real_nodes_for_a_moment(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {'RATES_HZ': (10,), 'SIZES': ((320, 240),), '_STARTS': 1}.items():
+        monkeypatch.setattr(limits, name, value)
+    monkeypatch.setattr(limits, '_SECONDS', 2.0)
+    out = tmp_path / 'out'
+    assert main(['bench-limits', '--bundle', str(tiny_bundle.path), '--out', str(out)]) == 0
+    found = json.loads((out / 'summary.json').read_text())
+    assert 0 < found['starts_s'][0] < 60
+    assert found['rates'][0]['answered'] > 0.5
+    assert found['sizes'][0]['answered'] > 0.5
+    assert found['work']['split']['server_cpu_ms'] > 0
+    assert found['work']['local']['edge_cpu_ms'] > found['bare']['encoder']['cpu_ms'] / 2
