@@ -35,7 +35,7 @@ class PolicySettings:
     return_after_s: float = 1.0
     return_after_most_s: float = 16.0
     probe_first_s: float = 0.25
-    probe_most_s: float = 1.0
+    probe_most_s: float = 0.75
 
 
 @dataclass(frozen=True, slots=True)

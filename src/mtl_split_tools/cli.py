@@ -20,6 +20,7 @@ COMMANDS = {
     'replay': ('mtl_split_tools.replay', 'publish a recording, as `ros2 bag play` does'),
     'record': ('mtl_split_tools.record', 'make a recording of pictures or a video'),
     'inspect': ('mtl_split_tools.inspect', 'describe a model bundle or a recording'),
+    'doctor': ('mtl_split_tools.doctor.command', 'say why nothing comes, and what helps'),
     'eval': ('mtl_split_tools.eval', 'measure accuracy and bytes on labelled pictures'),
     'bench-codec': ('mtl_split_tools.bench_codec', 'measure the codec and its rates, for the docs'),
     'profile': ('mtl_split_tools.profile', 'measure on this machine what each mode and rate costs'),
@@ -30,6 +31,22 @@ COMMANDS = {
     'bench-link': (
         'mtl_split_tools.link_bench.command',
         'measure what arrives in time over which link',
+    ),
+    'bench': (
+        'mtl_split_tools.bench.command',
+        'measure the split beside raw images, JPEG, WebP, video and floats',
+    ),
+    'bench-limits': (
+        'mtl_split_tools.bench.limits',
+        'measure how soon, how often and how large',
+    ),
+    'bench-report': (
+        'mtl_split_tools.bench_report.command',
+        'draw what bench measured, fill docs/performance.md',
+    ),
+    'bench-quick': (
+        'mtl_split_tools.bench_report.quick',
+        'compare ratios with those that ship, in three minutes',
     ),
     'soak': ('mtl_split_tools.soak.command', 'run for long, with a fault every 20 seconds'),
     'fuzz': ('mtl_split_tools.fuzz.command', 'throw damaged messages at all that reads the wire'),

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listens to the graph for a few seconds; streams by best effort, so that it holds up nobody."""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from mtl_split.msg import LinkReport, SplitContract
+from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import (
+    QoSCompatibility,
+    QoSDurabilityPolicy,
+    QoSProfile,
+    QoSReliabilityPolicy,
+    qos_check_compatible,
+)
+from rclpy.task import Future
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rosgraph_msgs.msg import Clock
+
+from mtl_split_edge.link import Report
+from mtl_split_edge.node import report_from_msg
+from mtl_split_ros import discovery, security
+from mtl_split_ros.status import Level, short
+from mtl_split_server.pipeline import Contract
+from mtl_split_tools.bags import message_stamp
+from mtl_split_tools.doctor.environment import describe_reach
+from mtl_split_tools.doctor.scan import (
+    COMPRESSED,
+    CONTRACT,
+    FEATURES,
+    IMAGE,
+    REPORT,
+    Complaint,
+    Endpoint,
+    Mismatch,
+    Scan,
+    Stream,
+    Topic,
+)
+
+DIAGNOSTICS = 'diagnostic_msgs/msg/DiagnosticArray'
+CLOCK = 'rosgraph_msgs/msg/Clock'
+DETECTIONS = 'vision_msgs/msg/Detection2DArray'
+STAMPED = (IMAGE, COMPRESSED, FEATURES, DETECTIONS)
+PARAMETERS = ('bundle', 'image_transport', 'use_sim_time')
+LOOK_S = 0.25
+KEPT = 1000
+TEXT = 400
+
+
+def listen(seconds: float) -> Scan:
+    """Listen to the graph of the domain that the environment names.
+
+    Args:
+        seconds: For how long, above 0.
+
+    Returns:
+        What was found.
+
+    Raises:
+        MtlSplitError: ROS 2 does not start here.
+    """
+    discovery.announce_often()
+    security.start([])
+    try:
+        with security.refusals(os.environ):
+            listener = _Listener(f'mtl_split_doctor_{os.getpid()}')
+        try:
+            return listener.listen(seconds)
+        finally:
+            listener.close()
+    finally:
+        rclpy.try_shutdown()
+
+
+class _Listener:
+    """One node that subscribes what it finds."""
+
+    def __init__(self, name: str) -> None:
+        self._node = Node(name, use_global_arguments=False, enable_rosout=False)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._subscribed: set[str] = set()
+        self._clients: dict[str, Client] = {}
+        self._answers: dict[str, Future] = {}
+        self._streams: dict[str, Stream] = defaultdict(Stream)
+        self._stamps: dict[str, int] = {}
+        self._contracts: dict[str, dict[int, Contract]] = defaultdict(dict)
+        self._reports: dict[str, list[Report]] = defaultdict(list)
+        self._statuses: dict[str, Complaint] = {}
+        self._clock_ns: int | None = None
+
+    def listen(self, seconds: float) -> Scan:
+        end = time.monotonic() + seconds
+        looked = -float('inf')
+        topics: dict[str, Topic] = {}
+        while (now := time.monotonic()) < end:
+            if now - looked >= LOOK_S:
+                looked = now
+                topics = self._look()
+                self._follow(topics)
+            self._executor.spin_once(timeout_sec=min(LOOK_S, end - now))
+        names = [
+            f'{namespace.rstrip("/")}/{name}'
+            for name, namespace in self._node.get_node_names_and_namespaces()
+            if name != self._node.get_name() and not name.startswith('_')
+        ]
+        return Scan(
+            seconds=seconds,
+            reach=describe_reach(),
+            nodes=tuple(sorted(names)),
+            topics=topics,
+            streams=dict(self._streams),
+            contracts={name: tuple(found.values()) for name, found in self._contracts.items()},
+            reports={name: tuple(found) for name, found in self._reports.items()},
+            statuses=self._statuses,
+            parameters={node: _parameters(answer) for node, answer in self._answers.items()},
+        )
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def _look(self) -> dict[str, Topic]:
+        found = {}
+        for name, _ in self._node.get_topic_names_and_types():
+            publishers = self._others(self._node.get_publishers_info_by_topic(name))
+            subscribers = self._others(self._node.get_subscriptions_info_by_topic(name))
+            if publishers or subscribers:
+                found[name] = Topic(
+                    name,
+                    tuple(_endpoint(info) for info in publishers),
+                    tuple(_endpoint(info) for info in subscribers),
+                    _mismatches(publishers, subscribers),
+                )
+        return found
+
+    def _others(self, infos: list[TopicEndpointInfo]) -> list[TopicEndpointInfo]:
+        return [info for info in infos if info.node_name != self._node.get_name()]
+
+    def _follow(self, topics: dict[str, Topic]) -> None:
+        """Subscribe what is new and ask new nodes for their parameters."""
+        scan = Scan(0.0, topics=topics)
+        nodes = (*scan.edges, *scan.servers)
+        images = {name for node in nodes for name in scan.images_of(node)}
+        callbacks: dict[str, tuple[type, Callable[[str, Any], None]]] = {
+            CONTRACT: (SplitContract, self._on_contract),
+            REPORT: (LinkReport, self._on_report),
+            DIAGNOSTICS: (DiagnosticArray, self._on_diagnostics),
+            CLOCK: (Clock, self._on_clock),
+        }
+        for topic in topics.values():
+            for kind in {end.kind for end in topic.publishers}:
+                if kind in callbacks:
+                    self._subscribe(topic.name, *callbacks[kind], raw=False)
+                elif kind in STAMPED and (kind in (FEATURES, DETECTIONS) or topic.name in images):
+                    package, _, name = kind.split('/')
+                    message = getattr(import_module(f'{package}.msg'), name)
+                    self._subscribe(topic.name, message, self._on_stamped, raw=True)
+        for node in nodes:
+            if node not in self._clients:
+                service = f'{node}/get_parameters'
+                self._clients[node] = self._node.create_client(GetParameters, service)
+            if node not in self._answers and self._clients[node].service_is_ready():
+                names = [*PARAMETERS, *(['mode'] if node in scan.edges else [])]
+                request = GetParameters.Request(names=names)
+                self._answers[node] = self._clients[node].call_async(request)
+
+    def _subscribe(
+        self, topic: str, message: type, callback: Callable[[str, Any], None], *, raw: bool
+    ) -> None:
+        if topic in self._subscribed:
+            return
+        self._subscribed.add(topic)
+        infos = self._others(self._node.get_publishers_info_by_topic(topic))
+        latched = message is SplitContract and all(
+            info.qos_profile.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for info in infos
+        )
+        reliability = (
+            # a best effort reader gets nothing of the past
+            QoSReliabilityPolicy.RELIABLE if latched else QoSReliabilityPolicy.BEST_EFFORT
+        )
+        durability = (
+            QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE
+        )
+        profile = QoSProfile(depth=50, reliability=reliability, durability=durability)
+        self._node.create_subscription(
+            message, topic, lambda heard: callback(topic, heard), profile, raw=raw
+        )
+
+    def _on_stamped(self, topic: str, data: bytes) -> None:
+        now = time.monotonic()
+        stream = self._streams[topic]
+        stream.first = stream.first if stream.heard else now
+        stream.last = now
+        stream.heard += 1
+        stream.size += len(data)
+        seconds, nanoseconds = message_stamp(data)
+        stamp = seconds * 10**9 + nanoseconds
+        if not stamp:
+            stream.zeros += 1
+            return
+        clock = time.time_ns() if self._clock_ns is None else self._clock_ns
+        if len(stream.ages) < KEPT:
+            stream.ages.append((clock - stamp) / 1e9)
+        stream.steps_back += stamp < self._stamps.get(topic, stamp)
+        self._stamps[topic] = stamp
+
+    def _on_contract(self, topic: str, message: SplitContract) -> None:
+        self._contracts[topic][message.session] = Contract(
+            short(message.bundle), short(message.version), message.fingerprint, message.session
+        )
+
+    def _on_report(self, topic: str, message: LinkReport) -> None:
+        report = report_from_msg(message)
+        if report.possible and len(self._reports[topic]) < KEPT:
+            self._reports[topic].append(report)
+
+    def _on_diagnostics(self, _topic: str, message: DiagnosticArray) -> None:
+        for status in message.status:
+            level = min(int.from_bytes(status.level, 'little'), Level.STALE)
+            values = {pair.key: pair.value for pair in status.values}
+            text = short(status.message, TEXT)
+            self._statuses[short(status.name)] = Complaint(Level(level), text, values)
+
+    def _on_clock(self, _topic: str, message: Clock) -> None:
+        self._clock_ns = message.clock.sec * 10**9 + message.clock.nanosec
+
+
+def _endpoint(info: TopicEndpointInfo) -> Endpoint:
+    return Endpoint(f'{info.node_namespace.rstrip("/")}/{info.node_name}', info.topic_type)
+
+
+def _mismatches(
+    publishers: list[TopicEndpointInfo], subscribers: list[TopicEndpointInfo]
+) -> tuple[Mismatch, ...]:
+    found = []
+    for publisher in publishers:
+        for subscriber in subscribers:
+            if publisher.topic_type != subscriber.topic_type:
+                continue
+            compatibility, reason = qos_check_compatible(
+                publisher.qos_profile, subscriber.qos_profile
+            )
+            if compatibility == QoSCompatibility.ERROR:
+                text = reason.removeprefix('ERROR: ').strip().rstrip(';')
+                found.append(Mismatch(_endpoint(publisher).node, _endpoint(subscriber).node, text))
+    return tuple(found)
+
+
+def _parameters(answer: Future) -> dict[str, object]:
+    if not answer.done() or answer.exception():
+        return {}
+    values = answer.result().values
+    if len(values) < len(PARAMETERS):
+        return {}
+    return dict(zip((*PARAMETERS, 'mode'), map(parameter_value_to_python, values), strict=False))
