@@ -25,6 +25,8 @@ from mtl_split_tools.bench.record import (
     middle,
 )
 from mtl_split_tools.bench.session import RivalSession
+from mtl_split_tools.bench_report.command import add_document, check_document, write_report
+from mtl_split_tools.bench_report.reading import make_run
 from mtl_split_tools.console import console, progress_bar
 from mtl_split_tools.files import write_bytes, write_json
 from mtl_split_tools.lab import why_not
@@ -43,7 +45,7 @@ unlimited, 20, 5, 1 and 0.3 Mbit/s; on the loopback device where there are no ri
 What was measured before a run was stopped is not measured again. Stop what else runs here first."""
 EPILOG = """examples:
   mtl-split bench
-  mtl-split bench --repeats 3
+  mtl-split bench --repeats 3 --doc docs/performance.md
   mtl-split bench --ways jpeg:50,h264:33,split:3,auto --links 5,1 --fresh
 
 A whole run takes about 17 minutes for each repeat. A time is from the publishing of an image to the
@@ -70,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--fresh', action='store_true', help='measure again what was measured before'
     )
     parser.add_argument('--out', type=Path, default=Path('out/bench'), help='default: %(default)s')
+    add_document(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
     if not 1 <= options.deadline <= 10_000:
         msg = f'--deadline {options.deadline:g} is not from 1 to 10000'
         raise DataError(msg)
+    check_document(options.doc)
     bundle = load_bundle(options.bundle)
     ways = options.ways or make_ways(bundle)
     check_ways(ways, bundle)
@@ -122,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
     console.print(row_table(f'{settings["bundle"]}, {options.deadline:g} ms', summary['rows']))
     text = f'{options.out}: summary.json, rows.csv and table.md are written'
     console.print(text, highlight=False)
+    write_report(options.out, make_run(summary, ordered), bundle, options.doc)
     return 0
 
 

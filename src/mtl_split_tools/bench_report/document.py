@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measured parts of docs/performance.md."""
+
+from pathlib import Path
+
+from mtl_split_tools.bench_report.findings import RACES, choices, losses, winners
+from mtl_split_tools.bench_report.looks import Row, family, link_name, links_of, on_link
+from mtl_split_tools.bench_report.pictures import NAMES
+from mtl_split_tools.bench_report.reading import Run, fps_of, outside_network
+from mtl_split_tools.console import MISSING, figure, kilobytes
+from mtl_split_tools.files import write_bytes
+from mtl_split_tools.marked import fill, markdown
+
+COMMAND = 'bench'
+PARTS = ('measured', 'choice', 'winners', 'losses', 'costs', 'links')
+"""Names of the measured parts."""
+
+
+def fill_document(path: Path, run: Run, folder: Path) -> None:
+    """Fill a document, and put the pictures into the folder of its name beside it.
+
+    Args:
+        path: Markdown with marked lines for all PARTS.
+        run: The figures.
+        folder: Has the pictures.
+
+    Raises:
+        DataError: The document lacks a part, or has another one.
+    """
+    text = fill(path.read_text(encoding='utf-8'), COMMAND, blocks(run))
+    for name in NAMES:
+        write_bytes(path.with_suffix('') / f'{name}.png', (folder / f'{name}.png').read_bytes())
+    write_bytes(path, text.encode())
+
+
+def blocks(run: Run) -> dict[str, str]:
+    """Return the text of each part by its name."""
+    rows = run.rows
+    lost = [f'- {text}.' for text in losses(rows)]
+    texts = (
+        _measured(run),
+        markdown(
+            ('link', 'split', 'auto', 'edge alone', 'pictures', 'video', 'uncompressed'),
+            choices(rows),
+        ),
+        markdown(('link', *(race.name for race in RACES)), winners(rows)),
+        '\n'.join(lost) or 'Nothing was better than Z_b in any of this, on any link.',
+        _costs(on_link(rows, links_of(rows)[0])),
+        _links(run),
+    )
+    return dict(zip(PARTS, texts, strict=True))
+
+
+def _measured(run: Run) -> str:
+    machine, settings = run.summary['machine'], run.summary['settings']
+    raw = run.summary['uncompressed']
+    repeats = max(row['repeats'] for row in run.rows)
+    told = f'{repeats} repeats, medians' if repeats > 1 else 'one run'
+    return (
+        f'Bundle `{settings["bundle"]}` (fingerprint `{settings["fingerprint"]}`) on '
+        f'{machine["processor"]}, {machine["cores"]} cores, Linux {machine["kernel"]}, Python '
+        f'{machine["python"]}. {settings["images"]} images a measurement at '
+        f'{fps_of(run.measured):g} Hz, deadline {settings["deadline_ms"]:g} ms, {told}. The '
+        f'network on uncompressed pictures: mIoU {figure(raw["miou"])}, mAP50 '
+        f'{figure(raw["map50"])}, accuracy {figure(raw["accuracy"])}. kB are 1000 bytes.'
+    )
+
+
+def _costs(rows: list[Row]) -> str:
+    sizes = ('transport', 'kB a frame', 'on the wire', 'p50 ms', 'p95 ms', 'p99 ms')
+    costs = ('not the network', 'edge CPU ms', 'server CPU ms', 'edge MB', 'server MB')
+    return markdown(
+        (*sizes, *costs, 'mIoU', 'mAP50'),
+        [
+            (
+                f'`{row["transport"]}`',
+                *(kilobytes(row[key]) for key in ('bytes_app', 'bytes_wire')),
+                *(_with_spread(row, key) for key in ('p50', 'p95', 'p99')),
+                _share(None if family(row['transport']) == 'auto' else outside_network(row)),
+                *(figure(row[key], 1) for key in ('edge_cpu_ms', 'server_cpu_ms')),
+                *(figure(row[key], 0) for key in ('edge_rss_mb', 'server_rss_mb')),
+                *(figure(row[key]) for key in ('miou', 'map50')),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _links(run: Run) -> str:
+    links = links_of(run.rows)
+    cells = {(row['transport'], row['link_mbit']): row for row in run.rows}
+
+    def cell(way: str, link: float | None) -> str:
+        row = cells.get((way, link))
+        return MISSING if row is None else f'{row["in_time"]:.0%}, {figure(row["streaming_miou"])}'
+
+    ways = dict.fromkeys(row['transport'] for row in run.rows)
+    return markdown(
+        ('transport', *map(link_name, links)),
+        [(f'`{way}`', *(cell(way, link) for link in links)) for way in ways],
+    )
+
+
+def _with_spread(row: Row, key: str) -> str:
+    text = figure(row['end_to_end_ms'][key], 0)
+    spread = row['spread'].get('end_to_end_ms', {}).get(key)
+    return f'{text} ({spread[0]:.0f} to {spread[1]:.0f})' if row['repeats'] > 1 and spread else text
+
+
+def _share(value: float | None) -> str:
+    return MISSING if value is None else f'{value:.0%}'
