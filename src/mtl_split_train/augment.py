@@ -146,8 +146,8 @@ def photometric(frame: Frame, rng: np.random.Generator) -> Frame:
     """Change exposure, gamma (dusk), colour, sharpness and noise of the picture."""
     x = frame.image.astype(np.float32) / 255.0
     if rng.random() < 0.8:
-        x = x ** np.float32(np.exp(rng.normal(0.0, 0.35)))
-        x *= np.float32(rng.uniform(0.55, 1.4))
+        x = x ** np.float32(np.exp(rng.normal(0.0, 0.25)))
+        x *= np.float32(rng.uniform(0.7, 1.3))
     if rng.random() < 0.5:
         x *= rng.uniform(0.8, 1.2, 3).astype(np.float32)
     if rng.random() < 0.5:
