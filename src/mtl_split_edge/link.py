@@ -116,7 +116,8 @@ class LinkState:
         status.add('impossible reports', self._impossible)
         if report is None:
             nobody = '' if subscribers else ', nobody subscribes features'
-            status.summary(Level.WARN, f'no server has reported yet{nobody}')
+            text = f'no server has reported yet{nobody}: start one in this namespace and domain'
+            status.summary(Level.WARN, text)
             return
         self._judge(status, report, age)
         status.add('servers', servers)

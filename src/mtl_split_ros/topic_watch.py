@@ -47,7 +47,7 @@ def describe_silence(topic: str, kind: str, since: str, publishers: Publishers) 
     if publishers.other_types:
         return f'{line}; set image_transport to match' if 'Image' in kind else line
     if publishers.total:
-        return f'{line}; they send nothing'
+        return f'{line}; they send nothing: look at the log of what publishes it'
     if publishers.elsewhere:
         return f'{line}; but {publishers.elsewhere}'
     return f'{line}; remap the topic or start its publisher'

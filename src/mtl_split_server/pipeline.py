@@ -156,7 +156,8 @@ class ServerFigures:
         status.add('server bundle', own)
         contract = self._contract
         if contract is None:
-            status.summary(Level.WARN, 'no edge has announced its contract yet')
+            text = 'no edge has announced its contract yet: start one in this namespace and domain'
+            status.summary(Level.WARN, text)
             return
         theirs = f'{contract.bundle} {contract.version} ({contract.fingerprint:016x})'
         status.add('edge bundle', theirs)
