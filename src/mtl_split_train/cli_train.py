@@ -22,7 +22,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger  # isort: ski
 
 from mtl_split_core.errors import DataError
 from mtl_split_train.config import TrainConfig, load_config
-from mtl_split_train.data import EvaluationSet, TrainingSet, class_weights, make_loader
+from mtl_split_train.data import (
+    EvaluationSet,
+    TrainingSet,
+    class_weights,
+    make_loader,
+    value_weights,
+)
 from mtl_split_train.formats import read_split
 from mtl_split_train.module import SplitModule, config_mapping
 
@@ -80,7 +86,10 @@ def main(args: argparse.Namespace) -> int:
         raise DataError(msg)
     pl.seed_everything(config.schedule.seed, workers=True, verbose=False)
     module = SplitModule(
-        config_mapping(config), train.classes.mapping(), class_weights(train).tolist()
+        config_mapping(config),
+        train.classes.mapping(),
+        class_weights(train).tolist(),
+        value_weights(train),
     )
     if args.init:
         initialise(module, args.init)

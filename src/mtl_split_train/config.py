@@ -129,6 +129,7 @@ class LossConfig:
         lovasz: Lovasz-softmax beside the cross-entropy of the segmentation, relative to it.
         guess: Weight of the segmentation that the camera side's detail guesses while training.
         balance: Exponent of the class weights of the cross-entropy; 0 leaves all alike.
+        classification_balance: The same for the values of the attribute, weighted 1 / share.
     """
 
     detection: float = 1.0
@@ -137,6 +138,7 @@ class LossConfig:
     guess: float = 0.4
     balance: float = 1.0
     classification: float = 0.1
+    classification_balance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

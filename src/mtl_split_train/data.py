@@ -223,3 +223,11 @@ def class_weights(dataset: Dataset) -> Tensor:
     """
     weight = 1.0 / np.log(1.02 + pixel_shares(dataset))
     return torch.tensor(weight / (weight.mean() if weight.size else 1.0), dtype=torch.float32)
+
+
+def value_weights(dataset: Dataset) -> list[float]:
+    """Return the weight of each value of the attribute, 1 / share of the pictures, mean 1."""
+    values = dataset.classes.values
+    counts = np.array([sum(s.attribute == value for s in dataset.images) for value in values])
+    weight = counts.sum() / np.maximum(1, counts)
+    return list(map(float, weight / weight.mean())) if weight.size else []

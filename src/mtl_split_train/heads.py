@@ -201,6 +201,6 @@ class ClassificationHead(nn.Module):
         return logits
 
     @staticmethod
-    def loss(logits: Tensor, labels: Tensor, ignore: int) -> Tensor:
+    def loss(logits: Tensor, labels: Tensor, ignore: int, weight: Tensor | None = None) -> Tensor:
         """Return the cross-entropy, labels [N] int64; zero where all are ``ignore``."""
-        return mean_cross_entropy(logits.float(), labels, ignore)
+        return mean_cross_entropy(logits.float(), labels, ignore, weight)

@@ -3,7 +3,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,19 @@ class SplitModule(pl.LightningModule):
         config: The run, as plain mappings (Lightning keeps it in the checkpoint).
         classes: Classes of the data, ``Classes.mapping()``.
         class_weights: Weight of each segmentation class, [K], before ``loss.balance``.
+        value_weights: Weight of each value of the attribute, before
+            ``loss.classification_balance``; none are all alike.
     """
 
     class_weights: Tensor
+    value_weights: Tensor
 
     def __init__(
-        self, config: dict[str, Any], classes: dict[str, Any], class_weights: list[float]
+        self,
+        config: dict[str, Any],
+        classes: dict[str, Any],
+        class_weights: list[float],
+        value_weights: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -59,12 +66,17 @@ class SplitModule(pl.LightningModule):
         self.positions = math.ceil(data.input_height / stride) * math.ceil(
             data.input_width / stride
         )
-        values = self.positions * self.config.network.z_channels
-        bits = [8.0 * target / values for target in self.config.rates.targets]
+        places = self.positions * self.config.network.z_channels
+        bits = [8.0 * target / places for target in self.config.rates.targets]
         self.network = SplitNetwork(self.config.network, sizes, bits)
         self.rate_controller = RateController(self.config.rates.targets, self.config.rates.speed)
         balanced = torch.tensor(class_weights) ** self.config.loss.balance
         self.register_buffer('class_weights', balanced)
+        values = torch.tensor(list(value_weights) or [1.0] * max(1, sizes['classification']))
+        # Not kept with the weights: older checkpoints are of the same network.
+        self.register_buffer(
+            'value_weights', values**self.config.loss.classification_balance, persistent=False
+        )
         self.miou = MulticlassJaccardIndex(max(2, sizes['segmentation']), ignore_index=VOID)
         self.map = MeanAveragePrecision(iou_type='bbox')
         self.accuracy = MulticlassAccuracy(max(2, sizes['classification']), average='micro')
@@ -158,7 +170,7 @@ class SplitModule(pl.LightningModule):
             )
         if output.classification is not None:
             losses['classification'] = weights.classification * ClassificationHead.loss(
-                output.classification, batch.attribute, NO_ATTRIBUTE
+                output.classification, batch.attribute, NO_ATTRIBUTE, self.value_weights
             )
         return losses
 
@@ -240,7 +252,8 @@ def read_parameters(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(hyper_parameters)
     if 'detection_classes' in found:
         found['classes'] = camvid_classes(found['detection_classes']).mapping()
-    return {key: found[key] for key in ('config', 'classes', 'class_weights')}
+    found.setdefault('value_weights', ())
+    return {key: found[key] for key in ('config', 'classes', 'class_weights', 'value_weights')}
 
 
 def _is_quantiser(name: str) -> bool:

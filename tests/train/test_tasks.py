@@ -20,7 +20,14 @@ from mtl_split_core.results import Detections
 from mtl_split_core.tail import TailStage
 from mtl_split_train import cli_export
 from mtl_split_train.config import parse_config
-from mtl_split_train.data import Batch, EvaluationSet, TrainingSet, class_weights, collate
+from mtl_split_train.data import (
+    Batch,
+    EvaluationSet,
+    TrainingSet,
+    class_weights,
+    collate,
+    value_weights,
+)
 from mtl_split_train.dataset import read_dataset
 from mtl_split_train.metrics import accuracy, evaluate_detections
 from mtl_split_train.module import SplitModule, config_mapping
@@ -85,6 +92,33 @@ def test_frames_without_labels_add_nothing_to_a_loss(dataset: Dataset, module: S
     assert max(alone[2]['detection'], alone[2]['segmentation']) < 1e-6
     for name, loss in both.items():
         assert float(loss) == pytest.approx(float(alone[0][name]), rel=1e-4), name
+
+
+def test_a_rare_value_of_the_attribute_can_weigh_more(dataset: Dataset) -> None:
+    attributes = ['day', 'day', 'dusk']
+    images = [replace(s, attribute=a) for s, a in zip(dataset.images, attributes, strict=True)]
+    many = replace(dataset, images=images)
+    weights = value_weights(many)
+    assert weights == pytest.approx([2 / 3, 4 / 3])
+    losses = []
+    for balance in (0.0, 1.0):
+        config = replace(
+            CONFIGURATION, loss=replace(CONFIGURATION.loss, classification_balance=balance)
+        )
+        torch.manual_seed(0)
+        module = SplitModule(
+            config_mapping(config), many.classes.mapping(), class_weights(many).tolist(), weights
+        ).eval()
+        batch = batch_of(many, 0, 1, 2)
+        with torch.no_grad():
+            output = module.network(batch.images, torch.tensor([0, 0, 0]))
+            logits = output.classification
+            losses.append(module.task_losses(output, batch)['classification'])
+    each = torch.nn.functional.cross_entropy(logits.float(), batch.attribute, reduction='none')
+    share = CONFIGURATION.loss.classification
+    assert float(losses[0]) == pytest.approx(share * float(each.mean()))
+    rare = (each[0] + each[1] + 2 * each[2]) / 4
+    assert float(losses[1]) == pytest.approx(share * float(rare))
 
 
 def test_a_batch_without_any_label_trains(dataset: Dataset, module: SplitModule) -> None:
