@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtl-split bench`: the plan, the rivals through real DDS, and what is kept of a measurement."""
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from tests.tools.commands import fails
 
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.errors import DataError
+from mtl_split_edge.fates import Outcome
+from mtl_split_ros.windows import StageWindows
+from mtl_split_tools import cli
+from mtl_split_tools.bench.buffers import BYTES, large_buffers
 from mtl_split_tools.bench.command import bench_row, measure
 from mtl_split_tools.bench.plan import (
     Turn,
@@ -20,14 +25,16 @@ from mtl_split_tools.bench.plan import (
     make_turns,
     make_ways,
 )
-from mtl_split_tools.bench.record import Cells, frame_line, middle
+from mtl_split_tools.bench.record import Cells, describe_settings, frame_line, middle
 from mtl_split_tools.bench.rivals import is_rival, parse_rival
+from mtl_split_tools.bench.session import estimate_s
 from mtl_split_tools.bench.video import VideoDecoder, VideoEncoder
-from mtl_split_tools.lab import LabError
+from mtl_split_tools.lab import Finding, LabError
 from mtl_split_tools.lab.link import Loopback
 from mtl_split_tools.link_bench.frames import Frame, Measured
 from mtl_split_tools.link_bench.judge import Judge
 from mtl_split_tools.link_bench.plan import LOCAL, Cell
+from mtl_split_tools.link_bench.session import WINDOW, own_stages
 
 
 def moving(count: int) -> list[NDArray[np.uint8]]:
@@ -104,6 +111,7 @@ def row(repeat: int, p50: float | None, wire: float) -> dict[str, Any]:
     figures: dict[str, Any] = dict.fromkeys(
         ('in_time', 'answered', 'bytes_app', 'bytes_wire_back', 'edge_cpu_ms', 'server_cpu_ms'), 1.0
     )
+    figures |= {'edge_cpu_s': 1.0 + repeat, 'server_cpu_s': 2.0}
     figures |= dict.fromkeys(('edge_rss_mb', 'server_rss_mb', 'miou', 'map50', 'accuracy'), 0.5)
     return {
         **figures,
@@ -114,6 +122,7 @@ def row(repeat: int, p50: float | None, wire: float) -> dict[str, Any]:
         'streaming_miou': None,
         'end_to_end_ms': {'p50': p50, 'p95': p50, 'p99': p50},
         'stages_ms': {'edge encode': 3.0 + repeat},
+        'bytes_sent': {'mean': None if repeat == 1 else 10.0 + repeat, 'p95': 20.0},
         'images': [],
     }
 
@@ -124,6 +133,9 @@ def test_median_and_spread_over_repeats() -> None:
     assert found['spread']['bytes_wire'] == [100.0, 400.0]
     assert found['end_to_end_ms']['p50'] == 12.0
     assert found['stages_ms'] == {'edge encode': 4.0}
+    assert found['bytes_sent'] == {'mean': 11.0, 'p95': 20.0}
+    assert found['spread']['bytes_sent']['mean'] == [10.0, 12.0]
+    assert found['edge_cpu_s'] == 2.0
     assert found['streaming_miou'] is None
     assert found['repeats'] == 3
     assert 'images' not in found
@@ -136,8 +148,82 @@ def test_what_was_measured_is_kept_for_the_same_settings_only(tmp_path: Path) ->
     assert Cells(tmp_path, {'images': 202}).read(turn) is None
     assert Cells(tmp_path, {'images': 101}).read(Turn(2, turn.cell)) is None
     (path,) = tmp_path.iterdir()
-    path.write_text(path.read_text()[:-20])
-    assert Cells(tmp_path, {'images': 101}).read(turn) is None
+    text = path.read_text()
+    for damaged in (text[:-20], '[]', '{"row": {}}'):
+        path.write_text(damaged)
+        assert Cells(tmp_path, {'images': 101}).read(turn) is None
+
+
+def test_two_namespaces_and_the_loopback_device_are_not_one_run(tiny_bundle: Bundle) -> None:
+    there, here = (describe_settings(tiny_bundle, 150.0, 9, loopback=on) for on in (False, True))
+    assert there != here
+
+
+def test_buffers_are_added_to_the_profile_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
+    (path,) = map(Path, large_buffers(tmp_path / 'new').values())
+    text = path.read_text()
+    assert f'<listenSocketBufferSize>{BYTES}</listenSocketBufferSize>' in text
+    assert '<nanosec>500000000</nanosec>' in text  # what ships is still there
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', 'my.xml')
+    assert large_buffers(tmp_path) == {}
+
+
+def finding(sent: int, **medians: float) -> Finding:
+    values = {f'{stage} ms p50': f'{value:.2f}' for stage, value in medians.items()}
+    return Finding(0.0, 'edge: features', 0, '', {'sent': str(sent), **values})
+
+
+def test_stages_of_what_was_measured_before_are_not_told() -> None:
+    begin = finding(500, encode=9.0)
+    for late in (500, 500 + WINDOW // 2):  # a way without a part of it, and a link nearly shut
+        assert own_stages([begin, finding(late, encode=8.0)], 'edge', 'sent') == {}
+    full = [begin, finding(500 + WINDOW, encode=3.0)]
+    assert own_stages(full, 'edge', 'sent') == {'edge encode': 3.0}
+    young = [finding(10, encode=9.0), finding(21, encode=3.0)]  # the window is not full yet
+    assert own_stages(young, 'edge', 'sent') == {'edge encode': 3.0}
+    assert own_stages([], 'edge', 'sent') == {}
+    assert signature(StageWindows).parameters['size'].default == WINDOW
+
+
+def test_a_stage_that_stands_still_is_of_another_way() -> None:
+    told = [
+        finding(500, encode=9.0, entropy=1.0),
+        finding(560, encode=9.1, entropy=1.5),  # the last picture of the way before
+        finding(600, encode=9.1, entropy=2.0, tail=4.0),
+        finding(640, encode=9.1, entropy=2.1, tail=5.0),
+    ]
+    assert own_stages(told, 'server', 'sent') == {'server entropy': 2.1, 'server tail': 5.0}
+
+
+def test_bytes_of_what_was_sent_and_fates_are_told_for_each_image(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    frames = [
+        Frame(0.0, 0, 0.1, 'jpeg:80', Outcome.ANSWERED_BY_SERVER, bytes=100),
+        Frame(0.1, 1, None, 'jpeg:80', Outcome.MISSED, bytes=300),
+        Frame(0.2, 2, None, '', Outcome.DROPPED),
+        Frame(0.3, 3, 0.05, 'local', Outcome.ANSWERED_BY_EDGE),
+        Frame(0.4, 4, None),
+    ]
+    assert [frame_line(frame)[5] for frame in frames] == [
+        *('server', 'missed', 'dropped', 'edge', 'untold')
+    ]
+    one = Measured('unlimited', 'auto', frames, [], 0.0, 0, 0, 0.5, 0.25, 50.0, 60.0)
+    turn = Turn(0, Cell(make_condition('unlimited'), 'auto'))
+    found = bench_row(turn, one, Judge(tiny_bundle, tmp_path), 0.15)
+    assert found['bytes_app'] == 80  # of five images of the camera
+    assert found['bytes_sent'] == {'mean': 200, 'p95': pytest.approx(290)}
+    assert found['bytes_wire'] is None  # nothing counts the loopback device
+    assert (found['edge_cpu_s'], found['edge_cpu_ms']) == (0.5, pytest.approx(100))
+
+
+def test_estimate_grows_with_measurements_and_with_processes_to_start() -> None:
+    ours, rivals = (make_turns(ways, ('5',), 1) for ways in (('split:0', 'jpeg:80'), ('raw',)))
+    assert 20 < estimate_s(ours, 101) < 40
+    assert estimate_s([*ours, *rivals], 101) > estimate_s(ours, 101) + 10
 
 
 def test_answers_of_a_video_are_judged_as_they_were(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -150,7 +236,7 @@ def test_answers_of_a_video_are_judged_as_they_were(tiny_bundle: Bundle, tmp_pat
     assert found['miou'] == pytest.approx(judge.metrics([(3, 'h264:33@1.5')])['miou'])
     assert found['miou'] != judge.metrics([(3, LOCAL)])['miou']
     assert found['ways'] == {'h264:33': 1}
-    assert found['images'] == [frame_line(frames[0])] == [[0.0, 3, 0.05, 'h264:33', 10]]
+    assert found['images'] == [frame_line(frames[0])] == [[0.0, 3, 0.05, 'h264:33', 10, 'server']]
 
 
 @pytest.mark.ros
@@ -158,7 +244,7 @@ def test_answers_of_a_video_are_judged_as_they_were(tiny_bundle: Bundle, tmp_pat
 def test_rivals_and_nodes_answer_over_real_dds(tiny_bundle: Bundle, tmp_path: Path) -> None:
     bundle = load_bundle(tiny_bundle.path)
     rows: dict[str, dict[str, Any]] = {}
-    ways = ('split:0', 'raw', 'float16', 'h264:30')
+    ways = ('split:0', LOCAL, 'raw', 'float16', 'h264:30')
     measure(
         make_turns(ways, ('unlimited',), 1),
         bundle,
@@ -175,6 +261,10 @@ def test_rivals_and_nodes_answer_over_real_dds(tiny_bundle: Bundle, tmp_path: Pa
         assert found['miou'] is not None
         assert found['edge_cpu_ms'] > 0
         assert found['end_to_end_ms']['p50'] > 0
+        assert found['bytes_wire'] is None
+    assert 'server tail' in rows['split:0']['stages_ms']
+    assert rows[LOCAL]['stages_ms'] == {}
+    assert rows[LOCAL]['bytes_app'] == 0
     assert rows['raw']['bytes_app'] > 20 * rows['h264:30']['bytes_app']
     assert 'server tail' in rows['raw']['stages_ms']
     assert rows['raw']['miou'] > 0
@@ -194,3 +284,9 @@ def test_bad_calls_fail_at_once(
     words: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert text in fails(capsys, 'bench', *words)
+
+
+def test_an_empty_list_is_not_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        cli.main(['bench', '--ways', ','])
+    assert "argument --ways: ',' names nothing" in capsys.readouterr().err

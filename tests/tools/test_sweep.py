@@ -15,8 +15,8 @@ from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.codecs import quantise
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_tools.cli import main
-from mtl_split_tools.sweep.bd_rate import bytes_for, compare, frontier
 from mtl_split_tools.marked import fill
+from mtl_split_tools.sweep.bd_rate import bytes_for, compare, frontier
 from mtl_split_tools.sweep.document import PARTS
 from mtl_split_tools.sweep.symbols import channel_bits, intra_contexts, temporal_contexts
 

@@ -2,18 +2,22 @@
 """`mtl-split bench`: the split beside raw images, JPEG, WebP, video and floats, over five links."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.errors import DataError
+from mtl_split_tools.bench.buffers import large_buffers
 from mtl_split_tools.bench.plan import (
     LINKS,
     UNLIMITED,
     Turn,
     by_session,
     check_ways,
+    make_condition,
     make_turns,
     make_ways,
 )
@@ -24,7 +28,7 @@ from mtl_split_tools.bench.record import (
     frame_line,
     middle,
 )
-from mtl_split_tools.bench.session import RivalSession
+from mtl_split_tools.bench.session import RivalSession, estimate_s
 from mtl_split_tools.bench_report.command import add_document, check_document, write_report
 from mtl_split_tools.bench_report.reading import make_run
 from mtl_split_tools.console import console, progress_bar
@@ -48,9 +52,11 @@ EPILOG = """examples:
   mtl-split bench --repeats 3 --doc docs/performance.md
   mtl-split bench --ways jpeg:50,h264:33,split:3,auto --links 5,1 --fresh
 
-A whole run takes about 17 minutes for each repeat. A time is from the publishing of an image to the
+A whole run takes about 20 minutes for each repeat. A time is from the publishing of an image to the
 arrival of boxes and class at a consumer on the camera's side. Streaming accuracy judges at the
-deadline of each image what the consumer has then, be it an older answer.
+deadline of each image what the consumer has then, be it an older answer. All processes ask for
+socket buffers of 4 MB, or raw images and floats are sent twice; a profile of your own for Fast DDS
+(FASTRTPS_DEFAULT_PROFILES_FILE) is used instead.
 """
 
 
@@ -88,18 +94,19 @@ def run(options: argparse.Namespace) -> int:
     bundle = load_bundle(options.bundle)
     ways = options.ways or make_ways(bundle)
     check_ways(ways, bundle)
-    links = options.links or LINKS
+    names = options.links or LINKS
+    links = list(dict.fromkeys(make_condition(name).name for name in names))
     if reason := why_not():
-        if options.links and set(options.links) != {UNLIMITED}:
+        if options.links and links != [UNLIMITED]:
             msg = f'no link of {",".join(options.links)} Mbit/s here: {reason}'
             raise DataError(msg)
-        links = (UNLIMITED,)
+        links = [UNLIMITED]
         console.print(f'on the loopback device only: {reason}', highlight=False)
     turns = make_turns(ways, links, options.repeats)
     profile_of_this_machine(bundle)
     judge = Judge(bundle, options.out / 'answers')
     images = judge.pictures * options.laps
-    settings = describe_settings(bundle, options.deadline, images)
+    settings = describe_settings(bundle, options.deadline, images, loopback=bool(reason))
     cells = Cells(options.out / 'cells', settings)
     rows = {} if options.fresh else {t: row for t in turns if (row := cells.read(t)) is not None}
 
@@ -107,8 +114,12 @@ def run(options: argparse.Namespace) -> int:
         rows[turn] = row
         cells.write(turn, row)
 
+    left = [turn for turn in turns if turn not in rows]
+    minutes = max(1, round(estimate_s(left, images) / 60)) if left else 0
+    text = f'{len(left)} of {len(turns)} measurements to make, about {minutes} min'
+    console.print(text, highlight=False)
     measure(
-        [turn for turn in turns if turn not in rows],
+        left,
         bundle,
         judge,
         options.out / 'nodes',
@@ -116,6 +127,7 @@ def run(options: argparse.Namespace) -> int:
         images,
         finished,
         loopback=bool(reason),
+        environment=large_buffers(options.out / 'nodes'),
     )
     ordered = [rows[turn] for turn in turns]
     summary = summarise(ordered, ways, links, settings)
@@ -140,6 +152,7 @@ def measure(
     finished: Callable[[Turn, dict[str, Any]], object],
     *,
     loopback: bool,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Measure one after another, and judge each before the next.
 
@@ -152,14 +165,16 @@ def measure(
         images: How many count in each.
         finished: Called with each row.
         loopback: Without namespaces.
+        environment: Added to that of the processes.
     """
     with progress_bar() as progress:
         task = progress.add_task('measuring', total=len(turns))
         for rival, group in by_session(turns):
+            where = bundle, folder, deadline_s
             session = (
-                RivalSession(rival, bundle, folder, deadline_s, loopback=loopback)
+                RivalSession(rival, *where, loopback=loopback, environment=environment)
                 if rival
-                else Session(bundle, folder, deadline_s, loopback=loopback)
+                else Session(*where, loopback=loopback, environment=environment)
             )
             with session:
                 for turn in group:
@@ -173,9 +188,19 @@ def measure(
 
 
 def bench_row(turn: Turn, one: Measured, judge: Judge, deadline_s: float) -> dict[str, Any]:
-    """Return the figures of a measurement, and its images."""
+    """Return the figures of a measurement, and its images, see the module `record`."""
+    sent = [frame.bytes for frame in one.frames if frame.bytes]
     return {
         **make_row(one, judge, deadline_s),
+        # the loopback device is not counted
+        'bytes_wire': one.bytes_up / len(one.frames) or None,
+        'bytes_wire_back': one.bytes_down / len(one.frames) or None,
+        'bytes_sent': {
+            'mean': float(np.mean(sent)) if sent else None,
+            'p95': float(np.percentile(sent, 95)) if sent else None,
+        },
+        'edge_cpu_s': one.edge_cpu_s,
+        'server_cpu_s': one.server_cpu_s,
         'repeat': turn.repeat,
         'images': [frame_line(frame) for frame in one.frames],
     }
@@ -202,11 +227,15 @@ def summarise(
 
 
 def _learn(session: RivalSession, one: Measured, judge: Judge) -> None:
-    pictures = {f.way: f.index for f in (*one.before, *one.frames) if '@' in f.way}
-    for way, results in session.answers():
-        if way in pictures:
-            judge.results.learn((pictures[way], way), results)
+    answered = {f.way: f.index for f in (*one.before, *one.frames) if '@' in f.way}
+    judge.results.forget()
+    for way, picture in session.pictures():
+        if way in answered:
+            judge.results.learn((answered[way], way), judge.results.see(picture))
 
 
 def _words(text: str) -> list[str]:
-    return [word for word in text.split(',') if word]
+    if not (words := list(dict.fromkeys(word for word in text.split(',') if word))):
+        msg = f'{text!r} names nothing'
+        raise argparse.ArgumentTypeError(msg)
+    return words

@@ -56,6 +56,7 @@ class RivalEdge(Node):
             self._stage.warm_up()
         self._encoder: VideoEncoder | None = None
         self._stages = StageWindows()
+        self._sent = 0
         kind: type = Image if rival.name == RAW else CompressedImage
         quality = QoSProfile(depth=rival.depth)
         self._sender: Publisher = self.create_publisher(kind, TOPIC, quality)
@@ -116,11 +117,13 @@ class RivalEdge(Node):
             'publish': time.monotonic() - encoded,
         }
         self._stages.add({name: seconds * 1e3 for name, seconds in times.items()})
+        self._sent += 1
 
     def _failed(self, error: Exception) -> None:
         self.get_logger().error(f'image dropped: {error}')  # type: ignore[no-untyped-call]
 
     def _fill(self, status: Status) -> None:
+        status.add('sent', self._sent)
         status.values += [*self._stages.values()]
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Server side of a rival: decodes what arrives and runs the whole network, or on Z_b the tail.
 
-Each line of the report is an answer: {"kind": "answer", "stamp": [s, ns]} with boxes, scores and
-classes; the mask is appended to the file of the report with the suffix .masks.
+What it makes of a video depends on which packets came. They are kept, so that the answers can be
+made again and judged elsewhere, at nobody's cost: each line of the report is
+{"kind": "packet", "stamp": [s, ns], "place": [offset, size]} in the file with the suffix .packets.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -20,13 +21,11 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from mtl_split_core.backend import BackendOptions, load_network
-from mtl_split_core.bundle import TaskType, load_bundle
+from mtl_split_core.bundle import load_bundle
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.geometry import Letterbox
-from mtl_split_core.results import FrameResults
 from mtl_split_core.tail import TailStage
 from mtl_split_ros.diagnostics import Updater
 from mtl_split_ros.images import to_rgb
@@ -37,7 +36,6 @@ from mtl_split_ros.windows import StageWindows
 from mtl_split_ros.worker import NewestSlot, Worker
 from mtl_split_tools.bench.rivals import RAW, TOPIC, Rival, parse_rival
 from mtl_split_tools.bench.video import VideoDecoder
-from mtl_split_tools.evaluation import SCORE_THRESHOLD
 
 _THREADS = 2
 
@@ -56,27 +54,25 @@ class RivalServer(Node):
     Args:
         rival: How pictures come.
         name: Of the bundle.
-        report: Gets the answers.
-        masks: Gets the masks.
+        report: Gets where the packets of a video are.
+        packets: Gets the packets.
     """
 
-    def __init__(self, rival: Rival, name: str, report: TextIO, masks: BinaryIO) -> None:
+    def __init__(self, rival: Rival, name: str, report: TextIO, packets: BinaryIO) -> None:
         super().__init__('server')
-        self._rival, self._report, self._masks = rival, report, masks
+        self._rival, self._report, self._packets = rival, report, packets
         self._bundle = bundle = load_bundle(name)
         options = BackendOptions(_THREADS)
         encoder = load_network(bundle.encoder_path, options=options)
         tail = load_network(bundle.tail_path, options=options)
         self._encode = EncodeStage(bundle, encoder)
         self._encode.warm_up()
-        # all that counts in the precision-recall curve is written down, what is sure is published
-        self._tail = TailStage(bundle, tail, encoder=encoder, score_threshold=SCORE_THRESHOLD)
+        self._tail = TailStage(bundle, tail, encoder=encoder)
         self._tail.warm_up()
-        detection = bundle.task(TaskType.DETECTION)
-        self._threshold = detection.score_threshold if detection else 0.0
         self._topics = ResultTopics(self, bundle, overlay=False)
         self._decoder = VideoDecoder(rival.codec) if rival.codec else None
         self._stages = StageWindows()
+        self._answered = 0
         self._slot: NewestSlot[_Arrival] = NewestSlot()
         self._worker = Worker(self._slot, self._answer, self._failed)
         kind: type = Image if rival.name == RAW else CompressedImage
@@ -95,7 +91,9 @@ class RivalServer(Node):
         picture = None
         if self._decoder:
             # in their order, all of them: each builds on the one before
-            picture = self._decoder.decode(bytes(message.data))
+            data = bytes(message.data)
+            self._write(message, data)
+            picture = self._decoder.decode(data)
             if picture is None:
                 return
         self._slot.put(_Arrival(picture, message, at, time.monotonic() - at))
@@ -118,7 +116,7 @@ class RivalServer(Node):
             encoded = time.monotonic()
         results = self._tail.run_features(*features)
         finished = time.monotonic()
-        self._topics.publish(self._sure(results), 'name', header)
+        self._topics.publish(results, 'name', header)
         times = {
             'wait': started - arrival.at - arrival.decode_s,
             'decode': arrival.decode_s + converted - started,
@@ -127,36 +125,19 @@ class RivalServer(Node):
             'publish': time.monotonic() - finished,
         }
         self._stages.add({name: seconds * 1e3 for name, seconds in times.items()})
-        self._write(header, results)
+        self._answered += 1
 
-    def _sure(self, results: FrameResults) -> FrameResults:
-        boxes = results.detections
-        if boxes is None:
-            return results
-        sure = boxes.scores >= self._threshold
-        kept = type(boxes)(boxes.boxes[sure], boxes.scores[sure], boxes.class_ids[sure])
-        return replace(results, detections=kept)
-
-    def _write(self, header: Header, results: FrameResults) -> None:
-        line: dict[str, object] = {
-            'kind': 'answer',
-            'stamp': (header.stamp.sec, header.stamp.nanosec),
-        }
-        if results.detections is not None:
-            line['boxes'] = results.detections.boxes.tolist()
-            line['scores'] = results.detections.scores.tolist()
-            line['class_ids'] = results.detections.class_ids.tolist()
-        if results.segmentation is not None:
-            mask = results.segmentation.mask
-            line['mask'] = (self._masks.tell(), *mask.shape)
-            self._masks.write(mask.tobytes())
-        line['tasks'] = {one.task: one.scores.tolist() for one in results.classifications}
+    def _write(self, message: Image | CompressedImage, data: bytes) -> None:
+        stamp, place = message.header.stamp, (self._packets.tell(), len(data))
+        self._packets.write(data)
+        line = {'kind': 'packet', 'stamp': (stamp.sec, stamp.nanosec), 'place': place}
         self._report.write(json.dumps(line) + '\n')
 
     def _failed(self, error: Exception) -> None:
         self.get_logger().error(f'picture dropped: {error}')  # type: ignore[no-untyped-call]
 
     def _fill(self, status: Status) -> None:
+        status.add('answered', self._answered)
         status.values += [*self._stages.values()]
 
 
@@ -168,10 +149,13 @@ def main() -> int:
     parser.add_argument('--report', type=Path, required=True)
     options = parser.parse_args()
     path: Path = options.report
-    with path.open('w', buffering=1) as report, path.with_suffix('.masks').open('wb') as masks:
+    with (
+        path.open('w', buffering=1) as report,
+        path.with_suffix('.packets').open('wb', buffering=0) as packets,
+    ):
 
         def load() -> Callable[[], Node]:
-            return lambda: RivalServer(options.way, options.bundle, report, masks)
+            return lambda: RivalServer(options.way, options.bundle, report, packets)
 
         return run('server', load, [])
 

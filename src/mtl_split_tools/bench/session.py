@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rival in the lab of the link bench, with the same camera, consumer and link."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.results import Classification, Detections, FrameResults, Segmentation
+from mtl_split_edge.modes import AUTO
+from mtl_split_tools.bench.plan import Turn, by_session
 from mtl_split_tools.bench.rivals import parse_rival
+from mtl_split_tools.bench.video import VideoDecoder
 from mtl_split_tools.lab import Process, Published
 from mtl_split_tools.lab.stations import Station
 from mtl_split_tools.link_bench.frames import Frame
-from mtl_split_tools.link_bench.session import Session
+from mtl_split_tools.link_bench.session import CLIMB_S, DRAIN_S, RATE_HZ, SETTLE_S, Session
+
+_START_S = 5.0
+_MORE_S = 3.0  # to set the link, and to judge
 
 
 class RivalSession(Session):
@@ -25,37 +31,37 @@ class RivalSession(Session):
         folder: Gets logs and reports.
         deadline_s: Time of an image, seconds.
         loopback: Without a link, see Lab.
+        environment: Added to that of the processes.
     """
 
     def __init__(
-        self, way: str, bundle: Bundle, folder: Path, deadline_s: float, *, loopback: bool = False
+        self,
+        way: str,
+        bundle: Bundle,
+        folder: Path,
+        deadline_s: float,
+        *,
+        loopback: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._rival = parse_rival(way)
-        super().__init__(bundle, folder, deadline_s, loopback=loopback)
+        self._decoder = VideoDecoder(self._rival.codec) if self._rival.codec else None
+        self._seen = 0
+        super().__init__(bundle, folder, deadline_s, loopback=loopback, environment=environment)
 
-    def answers(self) -> Iterator[tuple[str, FrameResults]]:
-        """Yield what was answered to a video, by the way that its frame has."""
+    def pictures(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """Yield what the server saw of a video since the last call, by the way of its frame."""
+        if self._decoder is None:
+            return
         assert isinstance(self._server, Station)
-        masks = self._server.report.with_suffix('.masks')
-        for line in self._server.lines('answer') if self._rival.codec else ():
-            offset, height, width = line['mask']
-            mask = np.fromfile(masks, np.uint8, height * width, offset=offset)
-            boxes = np.array(line['boxes'], np.float32).reshape(-1, 4)
-            found = Detections(
-                boxes,
-                np.array(line['scores'], np.float32),
-                np.array(line['class_ids'], np.int32),
-            )
-            tasks = line['tasks'].items()
-            yield (
-                self._name(*line['stamp']),
-                FrameResults(
-                    found,
-                    Segmentation(mask.reshape(height, width)),
-                    tuple(Classification(task, np.array(s, np.float32)) for task, s in tasks),
-                    {},
-                ),
-            )
+        with self._server.report.with_suffix('.packets').open('rb') as packets:
+            for line in list(self._server.lines('packet'))[self._seen :]:
+                self._seen += 1
+                offset, size = line['place']
+                packets.seek(offset)
+                picture = self._decoder.decode(packets.read(size))
+                if picture is not None:
+                    yield self._name(*line['stamp']), picture
 
     def _start(self) -> tuple[Process, Process]:
         words = ('--way', self._rival.name, '--bundle', str(self._bundle.path))
@@ -75,3 +81,15 @@ class RivalSession(Session):
 
     def _name(self, seconds: int, nanoseconds: int) -> str:
         return f'{self._rival.name}@{seconds}.{nanoseconds:09d}'
+
+
+def estimate_s(turns: Sequence[Turn], images: int) -> float:
+    """Return about how long measurements take, seconds.
+
+    Args:
+        turns: The measurements.
+        images: How many count in each.
+    """
+    one = images / RATE_HZ + DRAIN_S + _MORE_S
+    settling = sum(CLIMB_S if turn.cell.way == AUTO else SETTLE_S for turn in turns)
+    return len(turns) * one + settling + _START_S * len(list(by_session(turns)))

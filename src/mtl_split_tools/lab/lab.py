@@ -178,7 +178,8 @@ def _text(value: Setting) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _shipped(name: str) -> Path | None:
+def shipped(name: str) -> Path | None:
+    """Return a file of this project, from its source tree or from where it is installed."""
     prefixes = [Path(word) for word in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
     places = [Path(__file__).resolve().parents[3], *(path / 'share/mtl_split' for path in prefixes)]
     return next((place / name for place in places if (place / name).is_file()), None)
@@ -190,7 +191,7 @@ def _environment(folder: Path) -> dict[str, str]:
     environment.pop('_ROS_WHEELS_BOOTSTRAP_COMPLETE', None)
     # Shared memory knows no network namespaces, and would be a second way past the link.
     environment['FASTDDS_BUILTIN_TRANSPORTS'] = 'UDPv4'
-    if profiles := _shipped(PROFILES):
+    if profiles := shipped(PROFILES):
         environment.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(profiles))
     # Its own networks keep it apart from everybody else, and the two hosts are a subnet.
     environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SUBNET'

@@ -61,6 +61,14 @@ class Results:
         """Take an answer that depends on more than its picture and way, as that of a video."""
         self._learnt[answer] = results
 
+    def forget(self) -> None:
+        """Let go what was learnt: masks of each image of a video are many."""
+        self._learnt.clear()
+
+    def see(self, picture: NDArray[np.uint8]) -> FrameResults:
+        """Return what the whole network makes of a picture, RGB uint8 [H, W, 3]."""
+        return self._tail.run_features(*self._encode.features(picture))
+
     def answer(self, index: int, way: str) -> FrameResults:
         """Return the answer to one picture."""
         learnt = self._learnt.get((index, way))
@@ -80,7 +88,7 @@ class Results:
 
     def _answer(self, way: str, picture: NDArray[np.uint8]) -> FrameResults:
         if way in _WHOLE:
-            return self._tail.run_features(*self._encode.features(picture))
+            return self.see(picture)
         codec, rate = _codec(way)
         return self._tail.run(self._encode.encode(picture, rate, codec, 0))
 

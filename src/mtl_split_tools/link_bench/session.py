@@ -10,7 +10,8 @@ from typing import Self
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_edge.modes import AUTO
-from mtl_split_tools.lab import Answer, Lab, Process, Published, Traffic
+from mtl_split_ros.windows import PERCENTILES
+from mtl_split_tools.lab import Answer, Finding, Lab, Process, Published, Traffic
 from mtl_split_tools.lab.processes import wait_for
 from mtl_split_tools.link_bench.frames import Frame, Measured, count_disorder, match_frames
 from mtl_split_tools.link_bench.plan import Cell, edge_settings, trace_steps
@@ -32,8 +33,11 @@ RETURN_S = 4.0
 _START_S = 30.0
 _FIRST_ANSWERS = 10
 
-_STAGES = {'edge: features': 'edge', 'server: results': 'server'}
+_STAGES = {'edge: features': ('edge', 'sent'), 'server: results': ('server', 'answered')}
+"""By status: the side, and its count of the frames whose stages the windows hold."""
 _MEDIAN = ' ms p50'
+WINDOW = 128
+"""Frames in the windows of the nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +56,25 @@ class Session:
         folder: Gets logs and reports.
         deadline_s: Time of an image, seconds.
         loopback: Without a link, see Lab.
+        environment: Added to that of the processes.
 
     Raises:
         LabError: This machine gives no rights to one.
     """
 
     def __init__(
-        self, bundle: Bundle, folder: Path, deadline_s: float, *, loopback: bool = False
+        self,
+        bundle: Bundle,
+        folder: Path,
+        deadline_s: float,
+        *,
+        loopback: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._bundle = bundle
         self._deadline_s = deadline_s
-        self._lab = Lab(folder, loopback=loopback)
+        self._changed = time.monotonic()
+        self._lab = Lab(folder, environment, loopback=loopback)
         try:
             self._server, self._edge = self._start()
             self._consumer = self._lab.consumer()
@@ -98,6 +110,7 @@ class Session:
         """
         condition = cell.condition
         self._prepare(cell.way)
+        self._changed = time.monotonic()
         self._lab.link.shape(condition.up_mbit, condition.down_mbit)
         time.sleep(CLIMB_S if cell.way == AUTO else SETTLE_S)
         if condition.cut:
@@ -128,6 +141,7 @@ class Session:
         """
         steps = trace_steps(trace)
         self._prepare(way)
+        self._changed = time.monotonic()
         self._set(steps[0][1])
         time.sleep(CLIMB_S if way == AUTO else SETTLE_S)
         before = self._marks()
@@ -203,12 +217,38 @@ class Session:
     def _stages(self, end: float) -> dict[str, float]:
         """Return the medians that the nodes tell: their windows end with the measurement."""
         found: dict[str, float] = {}
-        for name, side in _STAGES.items():
-            told = [f for f in self._consumer.findings(name, end - 5.0) if f.at <= end + DRAIN_S]
-            found |= _medians(told[-1].values, side) if told else {}
+        for name, (side, count) in _STAGES.items():
+            told = self._consumer.findings(name, self._changed)
+            found |= own_stages([f for f in told if f.at <= end + DRAIN_S], side, count)
         return found
 
 
-def _medians(values: Mapping[str, str], side: str) -> dict[str, float]:
-    keys: Sequence[str] = [key for key in values if key.endswith(_MEDIAN)]
-    return {f'{side} {key.removesuffix(_MEDIAN)}': float(values[key]) for key in keys}
+def own_stages(told: Sequence[Finding], side: str, count: str) -> dict[str, float]:
+    """Return the medians of a node's stages, where most of its windows is of one measurement.
+
+    A way that a node has no part in, and a link that lets little through, leave in the windows what
+    was before them. So does a way without one of the stages, as the split has no encoder on the
+    server: the window of that stage stands still.
+
+    Args:
+        told: What the node said from the change of way or link to the end, in that order.
+        side: For the names.
+        count: Key of the number of frames so far.
+    """
+    if not told:
+        return {}
+    first, middle, last = (told[place].values for place in (0, (len(told) - 1) // 2, -1))
+    total = int(last[count])
+    if 2 * (total - int(first[count])) <= min(total, WINDOW):
+        return {}
+    return _medians(last, middle, side)
+
+
+def _medians(last: Mapping[str, str], before: Mapping[str, str], side: str) -> dict[str, float]:
+    """Return the medians whose window has changed since something was told before."""
+    found = {}
+    for stage in (key.removesuffix(_MEDIAN) for key in last if key.endswith(_MEDIAN)):
+        keys = [f'{stage} ms p{percent}' for percent in PERCENTILES]
+        if [last.get(key) for key in keys] != [before.get(key) for key in keys]:
+            found[f'{side} {stage}'] = float(last[stage + _MEDIAN])
+    return found
