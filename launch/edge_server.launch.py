@@ -63,6 +63,7 @@ def generate_launch_description() -> LaunchDescription:
                 # The names in that file are absolute.
                 remappings=[
                     ('/image', LaunchConfiguration('image_topic')),
+                    ('/image/compressed', [LaunchConfiguration('image_topic'), '/compressed']),
                     ('/overlay', 'overlay'),
                     ('/segmentation/color', 'segmentation/color'),
                 ],

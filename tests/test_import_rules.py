@@ -40,7 +40,7 @@ WITHOUT_TORCH = {
 }
 # What the edge has installed beside ROS, see requirements/edge.in.
 EDGE_DEPENDENCIES = {'constriction', 'cv2', 'numpy', 'onnxruntime', 'rosbags', 'yaml'}
-FOREIGN = {'av', 'lightning', 'matplotlib', 'onnx', 'PIL', 'pycocotools', 'rich', 'torch'}
+FOREIGN = {'av', 'lightning', 'matplotlib', 'onnx', 'PIL', 'pycocotools', 'rerun', 'rich', 'torch'}
 
 
 def imports(module: Path) -> Iterator[str]:

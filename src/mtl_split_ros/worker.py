@@ -1,51 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A slot that keeps only the newest item per key, and the one thread that empties it."""
+"""A slot that keeps only the newest item, and the one thread that empties it."""
 
 import threading
 import time
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar('Item')
+Given = TypeVar('Given', covariant=True)
+
+
+class Source(Protocol[Given]):
+    """Where a worker's items come from."""
+
+    def take(self) -> Given | None:
+        """Wait for an item; None once the source is closed."""
+        ...
+
+    def close(self) -> None:
+        """Let whoever waits go, and forget what is stored."""
+        ...
 
 
 class NewestSlot(Generic[Item]):
-    """Newest item per key; keys are served in the order in which they began to wait."""
+    """Room for one item: the newest."""
 
-    def __init__(self, limit: int = 16) -> None:
-        """Hold at most `limit` keys, whatever the wire says."""
-        self._limit = limit
-        self._items: dict[Hashable, Item] = {}
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._item: Item | None = None
         self._changed = threading.Condition()
         self._closed = False
 
-    def put(self, item: Item, key: Hashable = None) -> Item | None:
+    def put(self, item: Item) -> Item | None:
         """Store an item and return at once.
 
         Returns:
             The older item, which nobody had taken, that it displaced; None without one.
         """
         with self._changed:
-            displaced = self._items.get(key)
-            if displaced is None and len(self._items) >= self._limit:
-                displaced = self._items.pop(next(iter(self._items)))
-            self._items[key] = item
+            displaced, self._item = self._item, item
             self._changed.notify()
             return displaced
 
     def take(self) -> Item | None:
         """Wait for an item; None once the slot is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed)
-            if self._closed:
-                return None
-            return self._items.pop(next(iter(self._items)))
+            self._changed.wait_for(lambda: self._item is not None or self._closed)
+            item, self._item = self._item, None
+            return item
 
     def close(self) -> None:
         """Let whoever waits go, and forget what is stored."""
         with self._changed:
-            self._closed = True
-            self._items.clear()
+            self._closed, self._item = True, None
             self._changed.notify_all()
 
 
@@ -54,7 +61,7 @@ class Worker(Generic[Item]):
 
     def __init__(
         self,
-        slot: NewestSlot[Item],
+        slot: Source[Item],
         handle: Callable[[Item], None],
         failed: Callable[[Exception], None],
     ) -> None:

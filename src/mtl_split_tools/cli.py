@@ -18,6 +18,11 @@ INTERRUPTED = 128 + signal.SIGINT
 COMMANDS = {
     'demo': ('mtl_split_tools.demo.command', 'run camera and server side on a clip'),
     'replay': ('mtl_split_tools.replay', 'publish a recording, as `ros2 bag play` does'),
+    'annotate': (
+        'mtl_split_tools.annotate.command',
+        'run both halves over a recording, as fast as it can',
+    ),
+    'view': ('mtl_split_tools.view.command', 'show pictures, results and figures in a browser'),
     'record': ('mtl_split_tools.record', 'make a recording of pictures or a video'),
     'inspect': ('mtl_split_tools.inspect', 'describe a model bundle or a recording'),
     'doctor': ('mtl_split_tools.doctor.command', 'say why nothing comes, and what helps'),
@@ -128,6 +133,8 @@ def _load(name: str, module_name: str) -> ModuleType:
         missing = (error.name or '').split('.')[0]
         if missing in ('torch', 'torchvision', 'lightning', 'onnx'):
             remedy = 'install the train extra: pip install -r requirements/train.txt'
+        elif missing == 'rerun':
+            remedy = 'install the view group: scripts/setup view'
         elif missing == 'rclpy' or missing.endswith('_msgs') or missing == 'mtl_split':
             remedy = 'source ros2_ws/env.sh first (scripts/setup builds it)'
         else:

@@ -231,9 +231,10 @@ def image_msg(pixels: NDArray[np.uint8], stamp: Header, encoding: str = 'rgb8') 
     return message
 
 
-def received(messages: list[Any], stamp: Header) -> Any:
+def received(messages: list[Any], stamp: Header, timeout: float = PATIENCE_S) -> Any:
     """The message with exactly this header, once it is there."""
     return wait_for(
         lambda: next((message for message in list(messages) if message.header == stamp), None),
         f'a message with the stamp {stamp.stamp.sec}',
+        timeout,
     )

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl_split_core.bundle import Bundle, TaskType
+from mtl_split_core.bundle import Bundle
 from mtl_split_core.errors import MtlSplitError
+from mtl_split_ros.result_messages import result_types
 from mtl_split_tools.console import console, error_console, progress_bar
 from mtl_split_tools.demo.clip import Clip, Stamp
 from mtl_split_tools.demo.interruption import Interruption
@@ -46,14 +47,7 @@ class RunFacts:
 
 def result_topics(bundle: Bundle) -> list[str]:
     """Return the topics that answer a frame, as the server names them."""
-    topics = []
-    if bundle.task(TaskType.DETECTION):
-        topics.append('/detections')
-    if bundle.task(TaskType.SEGMENTATION):
-        topics.append('/segmentation/mask')
-    for number, task in enumerate(bundle.classifications):
-        topics.append(f'/classification/{task.name}' if number else '/classification')
-    return topics
+    return [f'/{topic}' for topic in result_types(bundle)]
 
 
 def run_processes(

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topics of a running graph, as they come."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+
+from mtl_split_ros import security
+from mtl_split_tools.console import console
+from mtl_split_tools.view.topics import Role, Shown, choose_topics
+
+LOOK_S = 1.0
+SPIN_S = 0.1
+SILENT_S = 3.0
+# Best effort matches every publisher, and a slow viewer holds none of them back.
+_PASSIVE = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+Show = Callable[[str, Role, Any, int], None]
+
+
+class Live:
+    """Subscribes what there is to show, also what appears later."""
+
+    def __init__(self, node: Node, namespace: str, image: str | None, show: Show) -> None:
+        self._node = node
+        self._namespace = namespace
+        self._image = image
+        self._show = show
+        self._subscribed: set[str] = set()
+
+    def look(self) -> None:
+        """Subscribe what has appeared."""
+        found = {
+            topic: kinds[0]
+            for topic, kinds in self._node.get_topic_names_and_types()
+            if self._node.count_publishers(topic)
+        }
+        for shown in choose_topics(found, self._namespace, self._image):
+            image = shown.role is Role.IMAGE and 'picture' in self._subscribed
+            if shown.topic not in self._subscribed and not image:
+                self._subscribe(shown)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing is there."""
+        return not self._subscribed
+
+    def _subscribe(self, shown: Shown) -> None:
+        def on_message(message: Any) -> None:
+            self._show(shown.topic, shown.role, message, time.time_ns())
+
+        profile = _LATCHED if shown.latched else _PASSIVE
+        self._node.create_subscription(shown.message, shown.topic, on_message, profile)
+        # one camera at a time, though it may have both transports
+        self._subscribed |= {shown.topic, *(['picture'] if shown.role is Role.IMAGE else [])}
+        console.print(f'{shown.role.name.lower().replace("_", " ")}: {shown.topic}')
+
+
+def follow(namespace: str, image: str | None, show: Show) -> None:
+    """Show a graph until Ctrl-C.
+
+    Args:
+        namespace: Of the camera.
+        image: Topic of its pictures; by name if None.
+        show: Gets topic, role, message, and when it arrived (nanoseconds since 1970).
+    """
+    with ExitStack() as stack:
+        security.start([])
+        stack.callback(rclpy.try_shutdown)
+        node = Node('mtl_split_view', use_global_arguments=False, enable_rosout=False)
+        stack.callback(node.destroy_node)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        live = Live(node, namespace, image, show)
+        begun = looked = time.monotonic()
+        warned = False
+        while True:
+            executor.spin_once(timeout_sec=SPIN_S)
+            now = time.monotonic()
+            if now - looked > LOOK_S:
+                looked = now
+                live.look()
+                if live.nothing and now - begun > SILENT_S and not warned:
+                    warned = True
+                    where = namespace or 'the root namespace'
+                    console.print(f'no topics yet in {where}; `mtl-split doctor` says why')

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rviz/mtl_split.rviz has the keys and values that RViz reads; others it drops in silence."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mtl_split_ros.result_messages import MASK
+
+# Properties of rviz_default_plugins' ImageDisplay and of its topic (QosProfileProperty).
+IMAGE = {
+    'Class', 'Name', 'Enabled', 'Value', 'Topic',
+    'Normalize Range', 'Min Value', 'Max Value', 'Median window',
+}  # fmt: skip
+TOPIC = {
+    'Value': None,
+    'Depth': None,
+    'History Policy': {'System Default', 'Keep Last', 'Keep All'},
+    'Reliability Policy': {'System Default', 'Reliable', 'Best Effort'},
+    'Durability Policy': {'System Default', 'Transient Local', 'Volatile'},
+}
+MANAGER = {
+    'Class', 'Displays', 'Enabled', 'Global Options', 'Name', 'Tools', 'Transformation', 'Value',
+    'Views',
+}  # fmt: skip
+
+
+def load() -> dict[str, Any]:
+    text = (Path(__file__).parents[2] / 'rviz/mtl_split.rviz').read_text()
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def test_keys_are_those_of_rviz() -> None:
+    content = load()
+    manager = content['Visualization Manager']
+    assert set(content) == {'Panels', 'Visualization Manager', 'Window Geometry'}
+    assert set(manager) == MANAGER
+    assert set(manager['Global Options']) == {'Background Color', 'Fixed Frame', 'Frame Rate'}
+    for display in manager['Displays']:
+        assert display['Class'] == 'rviz_default_plugins/Image'
+        assert set(display) == IMAGE
+        assert set(display['Topic']) == set(TOPIC)
+        for key, allowed in TOPIC.items():
+            assert allowed is None or display['Topic'][key] in allowed
+
+
+def test_topics_are_ours() -> None:
+    displays = load()['Visualization Manager']['Displays']
+    topics = {display['Topic']['Value']: display['Topic'] for display in displays}
+    color = MASK.replace('mask', 'color')
+    assert set(topics) == {'/overlay', f'/{color}', '/image', '/image/compressed'}
+    # cameras may be best effort; our large results would lose fragments by it
+    for topic, qos in topics.items():
+        camera = topic.startswith('/image')
+        assert qos['Reliability Policy'] == ('Best Effort' if camera else 'Reliable')

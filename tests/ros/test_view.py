@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtl-split view` on a running graph: it finds what there is, also what comes later."""
+
+from typing import Any
+
+import pytest
+from mtl_split.msg import FrameStatus
+from sensor_msgs.msg import CompressedImage, Image
+from tests.ros.harness import BEST_EFFORT, LATCHED, Graph, header, image_msg, wait_for
+from tests.tiny_bundle import street_image
+from vision_msgs.msg import LabelInfo
+
+from mtl_split_tools.view.live import Live
+from mtl_split_tools.view.topics import Role
+
+pytestmark = pytest.mark.ros
+Seen = list[tuple[str, Role, Any, int]]
+
+
+def test_topics_are_found_as_they_appear(graph: Graph) -> None:
+    seen: Seen = []
+    live = Live(graph.node, '/front', None, lambda *message: seen.append(message))
+    live.look()
+    assert live.nothing
+
+    labels = graph.node.create_publisher(LabelInfo, '/front/detections/label_info', LATCHED)
+    labels.publish(LabelInfo(threshold=0.5))
+    camera = graph.node.create_publisher(Image, '/front/image', BEST_EFFORT)
+    other = graph.node.create_publisher(Image, '/back/image', BEST_EFFORT)
+    wait_for(lambda: (live.look(), camera.get_subscription_count())[1], 'the view to subscribe')
+    image = image_msg(street_image(64, 48), header(1))
+    other.publish(image)
+    camera.publish(image)
+    statuses = graph.node.create_publisher(FrameStatus, '/front/frame_status', 10)
+    wait_for(lambda: (live.look(), statuses.get_subscription_count())[1], 'the view once more')
+    statuses.publish(FrameStatus(header=header(1), mode='split'))
+    wait_for(lambda: len(seen) >= 3, 'three messages')
+
+    assert {(topic, role) for topic, role, _, _ in seen} == {
+        ('/front/detections/label_info', Role.BOX_LABELS),
+        ('/front/image', Role.IMAGE),
+        ('/front/frame_status', Role.STATUS),
+    }
+    assert not live.nothing
+
+
+def test_one_camera_has_one_picture(graph: Graph) -> None:
+    seen: Seen = []
+    live = Live(graph.node, '/twice', None, lambda *message: seen.append(message))
+    raw = graph.node.create_publisher(Image, '/twice/image', BEST_EFFORT)
+    wait_for(lambda: (live.look(), raw.get_subscription_count())[1], 'the view to subscribe')
+    packed = graph.node.create_publisher(CompressedImage, '/twice/image/compressed', BEST_EFFORT)
+    wait_for(lambda: graph.node.count_publishers('/twice/image/compressed'), 'the other topic')
+    live.look()
+    assert packed.get_subscription_count() == 0
+
+
+def test_given_topic_is_taken(graph: Graph) -> None:
+    seen: Seen = []
+    live = Live(graph.node, '', '/usb_cam/image_raw', lambda *message: seen.append(message))
+    camera = graph.node.create_publisher(Image, '/usb_cam/image_raw', BEST_EFFORT)
+    wait_for(lambda: (live.look(), camera.get_subscription_count())[1], 'the view to subscribe')
+    camera.publish(image_msg(street_image(64, 48), header(2)))
+    wait_for(lambda: seen, 'the picture')
+    assert seen[0][:2] == ('/usb_cam/image_raw', Role.IMAGE)
