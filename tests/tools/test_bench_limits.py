@@ -9,7 +9,7 @@ import pytest
 from tests.tools.commands import fails
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_tools.bench import limits
+from mtl_split_tools.bench import limits, threads
 from mtl_split_tools.cli import main
 
 PERCENTILES = {'p50': 50.0, 'p95': 60.0, 'p99': 70.0}
@@ -25,6 +25,17 @@ SUMMARY: dict[str, Any] = {
     'machine': {'processor': 'A', 'cores': 2},
     'settings': {'bundle': 'tiny 1', 'fingerprint': 'ab'},
     'bare': {'tail': {'ms': 20.0, 'cpu_ms': 30.0}},
+    'threads': [
+        {
+            'part': 'tail',
+            'where': 'A',
+            'threads': 2,
+            'p50_ms': 9.0,
+            'p95_ms': 10.0,
+            'cpu_ms': 16.04,
+        },
+        {'part': 'tail', 'where': 'B', 'threads': 1, 'refusal': 'no driver'},
+    ],
     'starts_s': [2.0, 9.0, 2.5],
     'rates': [
         {'rate_hz': 15, 'answered': 1.0, **STREAM},
@@ -55,6 +66,8 @@ def test_goals_are_set_beside_what_was_measured() -> None:
     assert set(parts) == set(limits.blocks({}))
     assert '| 30 Hz | 15.0 Hz, 90% | 50 | 60 |' in parts['rates']
     assert '640x480' in parts['sizes']
+    assert '| tail | A | 2 | 9.0 | 10.0 | 16.0 |' in parts['threads']
+    assert '| tail | B | 1 | no driver | - | - |' in parts['threads']
 
 
 def test_a_document_without_the_parts_is_refused_before_the_work(
@@ -73,10 +86,13 @@ def test_real_nodes_for_a_moment(
     for name, value in {'RATES_HZ': (10,), 'SIZES': ((320, 240),), '_STARTS': 1}.items():
         monkeypatch.setattr(limits, name, value)
     monkeypatch.setattr(limits, '_SECONDS', 2.0)
+    monkeypatch.setattr(threads, '_PICTURES', 2)
     out = tmp_path / 'out'
     assert main(['bench-limits', '--bundle', str(tiny_bundle.path), '--out', str(out)]) == 0
     found = json.loads((out / 'summary.json').read_text())
     assert 0 < found['starts_s'][0] < 60
+    assert {row['part'] for row in found['threads']} > {'encoder', 'tail and boxes'}
+    assert all(row['cpu_ms'] > 0 for row in found['threads'])
     assert found['rates'][0]['answered'] > 0.5
     assert found['sizes'][0]['answered'] > 0.5
     assert found['work']['split']['server_cpu_ms'] > 0

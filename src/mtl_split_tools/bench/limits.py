@@ -16,6 +16,8 @@ from mtl_split_core.encode import EncodeStage
 from mtl_split_core.tail import TailStage
 from mtl_split_tools.bench.plan import UNLIMITED, make_condition
 from mtl_split_tools.bench.record import describe_machine, describe_settings
+from mtl_split_tools.bench.threads import COLUMNS as THREAD_COLUMNS
+from mtl_split_tools.bench.threads import measure_threads, thread_rows
 from mtl_split_tools.console import console, figure, progress_bar, table
 from mtl_split_tools.files import write_bytes, write_json
 from mtl_split_tools.frames import labelled_frames
@@ -30,8 +32,9 @@ from mtl_split_tools.marked import fill, markdown
 
 COMMAND = 'bench-limits'
 DESCRIPTION = """Measure how long a start takes, how many images a second the nodes answer, what the
-size of the image costs, and what the processors spend beside the network itself. Over a link
-without limits, or the loopback device where there are no rights. Stop what else runs first."""
+size of the image costs, what the processors spend beside the network itself, and what threads and
+execution providers bring. Over a link without limits, or the loopback device where there are no
+rights. Stop what else runs first."""
 EPILOG = """examples:
   mtl-split bench-limits
   mtl-split bench-limits --doc docs/performance.md
@@ -68,15 +71,17 @@ def run(options: argparse.Namespace) -> int:
     loopback = bool(why_not())
     folder = options.out / 'nodes'
     with progress_bar() as progress:
-        task = progress.add_task('starts', total=_STARTS + len(RATES_HZ) + len(SIZES) + 2)
+        task = progress.add_task('threads', total=_STARTS + len(RATES_HZ) + len(SIZES) + 3)
 
         def done(what: str) -> None:
             progress.update(task, advance=1, description=what)
 
+        done('threads')
         summary: Figures = {
             'machine': describe_machine(),
             'settings': describe_settings(bundle, 0.0, 0),
             'bare': bare_stages(bundle),
+            'threads': measure_threads(bundle),
             'starts_s': measure_starts(bundle, folder, done, loopback=loopback),
             **measure_streams(bundle, folder, done, loopback=loopback),
             'work': measure_work(bundle, folder, done, loopback=loopback),
@@ -197,7 +202,7 @@ def measure_work(bundle: Bundle, folder: Path, done: Done, *, loopback: bool) ->
 def blocks(summary: Figures) -> dict[str, str]:
     """Return the parts of the document by name; an empty summary gives their names."""
     if not summary:
-        return dict.fromkeys(('measured', 'goals', 'rates', 'sizes'), '')
+        return dict.fromkeys(('measured', 'goals', 'rates', 'sizes', 'threads'), '')
     machine, settings = summary['machine'], summary['settings']
     return {
         'measured': (
@@ -207,6 +212,7 @@ def blocks(summary: Figures) -> dict[str, str]:
         'goals': markdown(('what', 'goal', 'measured'), goals(summary)),
         'rates': markdown(('camera', *_COLUMNS), _rows(summary['rates'], _rate_name)),
         'sizes': markdown(('image', *_COLUMNS), _rows(summary['sizes'], _size_name)),
+        'threads': markdown(THREAD_COLUMNS, thread_rows(summary['threads'])),
     }
 
 
@@ -263,4 +269,5 @@ def _show(summary: Figures, progress: Progress) -> None:
     progress.stop()
     console.print(table('goals', ('what', 'goal', 'measured'), goals(summary)))
     console.print(table('by rate', ('camera', *_COLUMNS), _rows(summary['rates'], _rate_name)))
+    console.print(table('threads', THREAD_COLUMNS, thread_rows(summary['threads'])))
     console.print(table('by size', ('image', *_COLUMNS), _rows(summary['sizes'], _size_name)))
