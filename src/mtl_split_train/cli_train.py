@@ -5,7 +5,6 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 import mtl_split_train.vision  # noqa: F401  (Lightning imports torchvision)
@@ -30,6 +29,7 @@ from mtl_split_train.data import (
     value_weights,
 )
 from mtl_split_train.formats import read_split
+from mtl_split_train.initialise import initialise
 from mtl_split_train.module import SplitModule, config_mapping
 
 
@@ -45,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--resume', action='store_true', help="go on from the run folder's last checkpoint"
     )
-    parser.add_argument('--init', type=Path, help='start from the weights of this checkpoint')
+    parser.add_argument(
+        '--init',
+        type=Path,
+        metavar='SOURCE',
+        help='start from the weights of a checkpoint, or of a bundle such as camvid',
+    )
     parser.add_argument('--epochs', type=int, help="instead of the configuration's")
     parser.add_argument(
         '--precision',
@@ -92,7 +97,9 @@ def main(args: argparse.Namespace) -> int:
         value_weights(train),
     )
     if args.init:
-        initialise(module, args.init)
+        anew = initialise(module, args.init)
+        if anew:
+            print(f'{args.init}: for other classes, so these start anew: {", ".join(anew)}')
     schedule = config.schedule
     trainer = pl.Trainer(
         max_epochs=args.epochs or schedule.epochs,
@@ -131,39 +138,6 @@ def main(args: argparse.Namespace) -> int:
             f'{last.with_name("best.ckpt")} --data {root} --out models/{config.bundle.name}'
         )
     return 0
-
-
-def initialise(module: SplitModule, checkpoint: Path) -> None:
-    """Load the weights of another run, of the same network or one without detail in its Z_b.
-
-    Targets of rates, their multipliers and class weights are this run's own.
-    """
-    state = torch.load(checkpoint, map_location='cpu', weights_only=True)['state_dict']
-    own = module.state_dict()
-    for name, value in own.items():
-        if name.startswith('rate_controller.') or name == 'class_weights':
-            state[name] = value
-        elif '.detail.' in name:
-            state.setdefault(name, value)
-        elif 'bottleneck.' in name and name in state and state[name].shape != value.shape:
-            state[name] = _grown(state[name], value)
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        msg = f'{checkpoint} is of another network: {" ".join(str(error).split())[:300]}'
-        raise DataError(msg) from error
-
-
-def _grown(given: Tensor, own: Tensor) -> Tensor:
-    """Return the larger ``own`` with ``given`` in its first places; else ``given`` as it is."""
-    fits = given.ndim == own.ndim and all(
-        a <= b for a, b in zip(given.shape, own.shape, strict=True)
-    )
-    if not fits:
-        return given
-    grown = own.clone()
-    grown[tuple(slice(0, side) for side in given.shape)] = given
-    return grown
 
 
 def callbacks(config: TrainConfig, out: Path) -> list[Callback]:

@@ -21,6 +21,9 @@ CHECKSUMS = 'torch_weights'
 """Field below `training` of bundle.yaml: SHA-256 by file name. The fingerprint leaves it out, since
 both backends decode the same bytes."""
 
+HALVES = ('encoder', 'tail')
+"""Names of the files, without `.safetensors`."""
+
 _KEY = 'mtl_split'
 _LIMIT = 2**20
 
@@ -37,7 +40,7 @@ def save_weights(
         'rates': len(config.rates.targets),
     }
     paths = []
-    for name, module in (('encoder', network.encoder), ('tail', network.tail)):
+    for name, module in zip(HALVES, (network.encoder, network.tail), strict=True):
         path = folder / f'{name}.safetensors'
         state = {key: value.contiguous() for key, value in module.state_dict().items()}
         safetensors.torch.save_file(state, path, {_KEY: json.dumps(facts)})
@@ -64,7 +67,7 @@ def load_weights(path: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]], lis
             'export the bundle again with --with-torch'
         )
         raise BackendError(msg)
-    _verify(weights)
+    verify(weights)
     try:
         with safe_open(weights, 'pt') as file:
             facts = json.loads((file.metadata() or {})[_KEY])
@@ -91,7 +94,12 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
-def _verify(weights: Path) -> None:
+def verify(weights: Path) -> None:
+    """Compare a file with the checksum that its bundle has.
+
+    Raises:
+        BackendError: They differ, or there is none.
+    """
     manifest = weights.with_name('bundle.yaml')
     try:
         with manifest.open(encoding='utf-8') as stream:
