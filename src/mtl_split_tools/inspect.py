@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtl-split inspect`: what is in a model bundle or a recording."""
+"""`mtl-split inspect`: what is in a model bundle, a recording or a folder of labelled pictures."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -13,21 +13,24 @@ from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.profile import load_profile, profile_paths
 from mtl_split_tools.bags import FEATURE_TYPE, Bag, is_bag, open_bag
 from mtl_split_tools.console import console, figure, kilobytes, progress_bar, table
+from mtl_split_tools.inspect_data import print_data
 from mtl_split_tools.profile_table import profile_table
 
-DESCRIPTION = """Describe a model bundle (a directory or a name) or a recording (a rosbag2
-directory, a .mcap or a .db3 file). A recording is read to its end, so damage shows."""
+DESCRIPTION = """Describe a model bundle (a directory or a name), a recording (a rosbag2
+directory, a .mcap or a .db3 file) or a folder of labelled pictures (with annotations.json). A
+recording and all labels are read to their end, so damage shows."""
 EPILOG = """examples:
   mtl-split inspect camvid
   mtl-split inspect models/camvid
   mtl-split inspect samples/camvid_val/bag
   mtl-split inspect out/demo/results.mcap
+  mtl-split inspect my_data/train
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('path', metavar='PATH', help='bundle (directory or name) or recording')
+    parser.add_argument('path', metavar='PATH', help='bundle, recording or data folder')
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,10 +39,12 @@ def run(options: argparse.Namespace) -> int:
     if is_bag(path):
         with open_bag(path) as bag:
             _print_bag(bag)
+    elif (path / 'annotations.json').is_file():
+        print_data(path)
     elif path.exists() and not (path / 'bundle.yaml').is_file():
         msg = (
             f'{path} is neither a bundle (no bundle.yaml) nor a recording (no metadata.yaml, '
-            'not .mcap, not .db3)'
+            'not .mcap, not .db3) nor a folder of labelled pictures (no annotations.json)'
         )
         raise DataError(msg)
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rosbags.typesys import get_types_from_msg
+from tests.tiny_dataset import make_dataset
 from tests.tools.commands import TYPES, fails, header, stamp, write_humble_points, write_points
 
 from mtl_split_core.bundle import Bundle, RateInfo, load_bundle, update_figures
@@ -85,3 +86,17 @@ def test_bad_paths(tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFi
     data = (bag / 'bag.mcap').read_bytes()
     (bag / 'bag.mcap').write_bytes(data[:-100])
     assert 'bag cannot be read' in fails(capsys, 'inspect', bag)
+
+
+def test_a_folder_of_labelled_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_dataset(tmp_path / 'train')
+    assert main(['inspect', str(folder)]) == 0
+    words = ' '.join(capsys.readouterr().out.replace('│', ' ').split())
+    assert '3 pictures (3 of 24x16)' in words
+    assert 'car 3 3 8 8' in words
+    assert 'sign 0 0 - -' in words
+    assert 'road 77.08% 3' in words
+    assert 'void 6.25% 3' in words
+    assert 'dusk 1' in words
+    (folder / 'labels/f2.png').unlink()
+    assert 'f2.png is missing' in fails(capsys, 'inspect', folder)

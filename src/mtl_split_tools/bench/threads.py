@@ -144,7 +144,7 @@ def _networks(bundle: Bundle, pictures: list[NDArray[np.uint8]]) -> Iterator[Par
                 try:
                     network = load_network(path, options=BackendOptions(threads, (provider,)))
                 except BackendError as error:
-                    yield Part(name, provider, threads, len, str(error))
+                    yield Part(name, provider, threads, _nothing, str(error))
                     continue
                 if path == bundle.encoder_path:
                     stage = EncodeStage(bundle, network)
@@ -153,6 +153,11 @@ def _networks(bundle: Bundle, pictures: list[NDArray[np.uint8]]) -> Iterator[Par
                 elif features:
                     tail = TailStage(bundle, network)
                     yield Part(name, provider, threads, _answering(tail, features))
+
+
+def _nothing(number: int) -> None:
+    """Stand for work that does not run here."""
+    raise AssertionError(number)
 
 
 def _encoding(stage: EncodeStage, pictures: list[NDArray[np.uint8]]) -> Callable[[int], object]:
