@@ -4,6 +4,7 @@
 import math
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from mtl_split_edge.pipeline import SentTimes
@@ -11,6 +12,9 @@ from mtl_split_ros.status import Level, Status, short
 from mtl_split_ros.windows import StageWindows
 
 REPORT_AGE_S = 3.0
+LOSS_WINDOW_S = 5.0
+MUCH_LOST = 0.05
+"""Share of the frames from which on the loss is worth a warning: one a second at 20 Hz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class LinkState:
         self._report: Report | None = None
         self._at = 0.0
         self._lost = self._refused = self._late = self._impossible = 0
+        self._arrivals: deque[tuple[float, int, int]] = deque()
         self._lock = threading.Lock()
 
     def sent(self, sequence: int, now: float | None = None) -> None:
@@ -94,6 +99,9 @@ class LinkState:
             self._lost += report.lost
             self._refused += report.refused
             self._late += report.late
+            self._arrivals.append((now, report.received, report.lost))
+            while self._arrivals[0][0] < now - LOSS_WINDOW_S:
+                self._arrivals.popleft()
             trip = self._sent.round_trip_s(report.last_sequence, report.hold_s, now)
         if report.received and report.fingerprint == self._fingerprint and trip is not None:
             self._round_trips.add({'round trip': trip * 1e3})
@@ -112,6 +120,8 @@ class LinkState:
         now = time.monotonic() if now is None else now
         with self._lock:
             report, age = self._report, now - self._at
+            received = sum(count for _, count, _ in self._arrivals)
+            lost = sum(count for _, _, count in self._arrivals)
         status.add('subscribers', subscribers)
         status.add('impossible reports', self._impossible)
         if report is None:
@@ -120,6 +130,12 @@ class LinkState:
             status.summary(Level.WARN, text)
             return
         self._judge(status, report, age)
+        if lost > MUCH_LOST * (received + lost) and age <= REPORT_AGE_S:
+            status.merge_summary(
+                Level.WARN,
+                f'{lost} of {received + lost} frames did not arrive in {LOSS_WINDOW_S:.0f} s: the '
+                'link loses packets or is slower than the stream; mode auto or a smaller rate helps',
+            )
         status.add('servers', servers)
         if servers > 1:
             status.merge_summary(

@@ -8,7 +8,7 @@ REPORT = Report(
     fingerprint=7,
     session=1,
     interval=0.5,
-    received=8,
+    received=80,
     lost=1,
     refused=0,
     answered=7,
@@ -43,6 +43,17 @@ def test_a_good_link() -> None:
     assert (status.level, status.message) == (Level.OK, '14.0 Hz answered, 2 lost')
     assert values['round trip ms p50'] == '50.00'
     assert values['lost total'] == '3'
+
+
+def test_much_loss_is_said_while_it_lasts() -> None:
+    link = LinkState(7)
+    link.reported(REPORT, now=10)
+    link.reported(replace(REPORT, received=7, lost=8), now=12)
+    status = filled(link, 12)
+    assert status.level == Level.WARN
+    assert '9 of 96 frames did not arrive in 5 s' in status.message
+    link.reported(replace(REPORT, lost=0), now=18)
+    assert filled(link, 18).level == Level.OK
 
 
 def test_silence_refusal_and_another_bundle() -> None:
