@@ -134,7 +134,7 @@ class LinkState:
             status.merge_summary(
                 Level.WARN,
                 f'{lost} of {received + lost} frames did not arrive in {LOSS_WINDOW_S:.0f} s: the '
-                'link loses packets or is slower than the stream; mode auto or a smaller rate helps',
+                'link loses packets or is slower than the stream; mode auto or a smaller rate help',
             )
         status.add('servers', servers)
         if servers > 1:
