@@ -15,6 +15,9 @@ from mtl_split_train.initialise import initialise
 from mtl_split_train.module import SplitModule, config_mapping
 from mtl_split_train.samples import Classes
 
+# The first of these trains the project.
+pytestmark = pytest.mark.timeout(300)
+
 OWN = Classes(('lorry',), ('ground', 'lorry'), 'weather', ('dry', 'wet', 'snow'))
 
 
