@@ -18,10 +18,12 @@ from mtl_split_core.errors import BundleError
 from mtl_split_core.packet import MAX_PAYLOAD
 from mtl_split_core.pictures import PICTURE_QUALITY
 
-FORMAT = 1
-"""Version of the file's layout."""
+FORMAT = 2
+"""Version of the file's layout; 1 had no `edge_memory_mb`, and is still read."""
 
 _MAX_MS = 600_000.0
+_MAX_MB = 1e7
+_MAX_RATES = 256
 _MACHINE = r'[a-z0-9][a-z0-9_-]{0,62}'
 _METRICS = ('miou', 'map50', 'accuracy')
 
@@ -53,6 +55,7 @@ class ProfilePoint:
         miou: Mean intersection over union, 0 to 1, None without that task.
         map50: Mean average precision at IoU 0.5, 0 to 1, None without that task.
         accuracy: Share of right classifications, 0 to 1, None without that task.
+        edge_memory_mb: Peak of the edge's process without ROS, MB (10^6 bytes), None if unmeasured.
     """
 
     mode: Mode
@@ -66,6 +69,7 @@ class ProfilePoint:
     miou: float | None
     map50: float | None
     accuracy: float | None
+    edge_memory_mb: float | None = None
 
     @property
     def name(self) -> str:
@@ -79,9 +83,14 @@ class ProfilePoint:
         return f'split:{self.rate}'
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that were measured."""
+        return tuple(name for name in _METRICS if getattr(self, name) is not None)
+
+    @property
     def quality(self) -> float:
         """Mean of the metrics that were measured, 0 to 1: what the policy makes the most of."""
-        values = [value for value in (self.miou, self.map50, self.accuracy) if value is not None]
+        values = [getattr(self, name) for name in self.metrics]
         return sum(values) / len(values) if values else 0.0
 
     def document(self) -> dict[str, Any]:
@@ -94,6 +103,7 @@ class ProfilePoint:
             'server_ms': self.server_ms,
             'bytes': {'mean': self.bytes_mean, 'p95': self.bytes_p95, 'max': self.bytes_max},
             'accuracy': {name: getattr(self, name) for name in _METRICS},
+            'edge_memory_mb': self.edge_memory_mb,
         }
 
 
@@ -189,8 +199,7 @@ def load_profile(bundle: Bundle, path: Path | None = None) -> Profile:
         others = ', '.join(found.name for found in profile_paths(bundle)) or 'none'
         msg = f'{file}: no profile (beside {bundle.name} there are: {others}): {remedy}'
         raise BundleError(msg)
-    document = read_document(file, remedy)
-    profile = _parse(Field(str(file), '', document), len(bundle.rates))
+    profile = _parse(Field(str(file), '', read_document(file, remedy)), len(bundle.rates))
     if profile.fingerprint != bundle.fingerprint:
         msg = (
             f'{file}: was measured with bundle {profile.bundle} ({profile.fingerprint:016x}), '
@@ -198,6 +207,22 @@ def load_profile(bundle: Bundle, path: Path | None = None) -> Profile:
         )
         raise BundleError(msg)
     return profile
+
+
+def read_profile(path: Path) -> Profile:
+    """Read and check a profile whose bundle need not be on this machine.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The profile; whether it is of the bundle that is meant is not checked.
+
+    Raises:
+        BundleError: Missing, damaged or wrong.
+    """
+    remedy = 'give a file that `mtl-split profile` wrote'
+    return _parse(Field(str(path), '', read_document(path, remedy)), _MAX_RATES)
 
 
 def save_profile(profile: Profile, path: Path) -> None:
@@ -222,10 +247,10 @@ def save_profile(profile: Profile, path: Path) -> None:
 
 
 def _parse(root: Field, rates: int) -> Profile:
-    root.keys_of('format').integer(FORMAT, FORMAT)
+    layout = root.keys_of('format').integer(1, FORMAT)
     root.keys('format', 'bundle', 'fingerprint', 'machine', 'frames', 'points')
     most = 1 + rates + len(PICTURE_FORMATS) * len(PICTURE_QUALITY)
-    points = tuple(_point(entry, rates) for entry in root['points'].items(1, most))
+    points = tuple(_point(entry, rates, layout) for entry in root['points'].items(1, most))
     _check_points(root['points'], points)
     return Profile(
         bundle=root['bundle'].text(),
@@ -236,8 +261,9 @@ def _parse(root: Field, rates: int) -> Profile:
     )
 
 
-def _point(entry: Field, rates: int) -> ProfilePoint:
-    entry.keys('mode', 'codec', 'rate', 'edge_ms', 'server_ms', 'bytes', 'accuracy')
+def _point(entry: Field, rates: int, layout: int) -> ProfilePoint:
+    fields = ('mode', 'codec', 'rate', 'edge_ms', 'server_ms', 'bytes', 'accuracy')
+    entry.keys(*fields, *(('edge_memory_mb',) if layout > 1 else ()))
     mode = Mode(entry['mode'].text('|'.join(Mode)))
     codec, limit, least = None, 1, 0.0
     if mode is Mode.SPLIT:
@@ -251,20 +277,23 @@ def _point(entry: Field, rates: int) -> ProfilePoint:
         least = 1.0
     sizes = entry['bytes'].keys('mean', 'p95', 'max')
     metrics = entry['accuracy'].keys(*_METRICS)
+    mean, p95, largest = (sizes[name].number(least, MAX_PAYLOAD) for name in ('mean', 'p95', 'max'))
+    miou, map50, accuracy = (metrics[name].number_or_none(0, 1) for name in _METRICS)
     return ProfilePoint(
         mode,
         codec,
         entry['rate'].integer(0, limit - 1),
         entry['edge_ms'].number(0, _MAX_MS),
         entry['server_ms'].number(0, _MAX_MS),
-        *(sizes[name].number(least, MAX_PAYLOAD) for name in ('mean', 'p95', 'max')),
-        *(metrics[name].number_or_none(0, 1) for name in _METRICS),
+        *(mean, p95, largest),
+        *(miou, map50, accuracy),
+        entry['edge_memory_mb'].number_or_none(1, _MAX_MB),
     )
 
 
 def _check_points(field: Field, points: Sequence[ProfilePoint]) -> None:
     if len({(point.codec, point.rate) for point in points}) < len(points):
         field.fail('a list with each mode and rate once')
-    measured = {tuple(getattr(point, name) is None for name in _METRICS) for point in points}
-    if len(measured) > 1 or all(next(iter(measured))):
+    measured = {point.metrics for point in points}
+    if len(measured) > 1 or not next(iter(measured)):
         field.fail('a list whose entries all have the same metrics, at least one')

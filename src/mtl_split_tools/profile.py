@@ -2,6 +2,7 @@
 """`mtl-split profile`: what each mode and rate costs on this machine, and what it is worth."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,14 +29,16 @@ from mtl_split_core.timing import StageClock
 from mtl_split_tools.accuracy import AccuracyMeter
 from mtl_split_tools.console import console, progress_bar
 from mtl_split_tools.evaluation import SCORE_THRESHOLD
+from mtl_split_tools.footprint import measure_memory
 from mtl_split_tools.frames import labelled_frames
 from mtl_split_tools.profile_table import profile_table
 from mtl_split_train.dataset import Dataset, Sample
 
 DESCRIPTION = """Measure once, on this machine: for every rate of Z_b, every picture quality (the
-whole network then runs on the server) and the edge alone, the work of both sides, the real bytes
-and the accuracy. Writes profile-MACHINE.yaml beside the bundle, from which mode auto chooses. Stop
-what else runs here first; every frame goes through all ways in turn, so that noise meets all."""
+whole network then runs on the server) and the edge alone, the work of both sides, the real bytes,
+the accuracy, and the memory that the edge needs. Writes profile-MACHINE.yaml beside the bundle,
+from which mode auto and `mtl-split plan` choose. Stop what else runs here first; every frame goes
+through all ways in turn, so that noise meets all."""
 EPILOG = """examples:
   mtl-split profile
   mtl-split profile --bundle models/camvid --data data/camvid/val
@@ -74,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
         for sample, picture in zip(dataset.images[:count], pictures, strict=False):
             bench.measure(sample, picture)
             progress.advance(task)
-    points = bench.points()
+    memory = {mode: measure_memory(bundle, mode, options.edge_threads) for mode in Mode}
+    points = bench.points(memory)
     profile = Profile(bundle.name, bundle.fingerprint, options.machine, count, points)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_profile(profile, path)
@@ -143,13 +147,21 @@ class Bench:
                 results = self._send(way, way.codec, picture)
             way.meter.add(sample, results)
 
-    def points(self) -> tuple[ProfilePoint, ...]:
-        """Return what was measured so far, times as medians."""
+    def points(self, memory: Mapping[Mode, float]) -> tuple[ProfilePoint, ...]:
+        """Return what was measured so far, times as medians.
+
+        Args:
+            memory: What the edge needs in each mode, MB.
+        """
         points = []
         for way in self._ways:
             metrics = way.meter.metrics()
-            quality = (metrics['miou'], metrics['map50'], metrics['accuracy'])
             sizes = (np.mean(way.sizes), np.percentile(way.sizes, 95), max(way.sizes))
+            mean, p95, largest = (round(float(size), 1) for size in sizes)
+            miou, map50, accuracy = (
+                None if value is None else round(value, 4)
+                for value in (metrics['miou'], metrics['map50'], metrics['accuracy'])
+            )
             points.append(
                 ProfilePoint(
                     way.mode,
@@ -157,8 +169,9 @@ class Bench:
                     way.rate,
                     round(float(np.median(way.edge_ms)), 2),
                     round(float(np.median(way.server_ms)), 2),
-                    *(round(float(size), 1) for size in sizes),
-                    *(None if value is None else round(value, 4) for value in quality),
+                    *(mean, p95, largest),
+                    *(miou, map50, accuracy),
+                    memory[way.mode],
                 )
             )
         return tuple(points)

@@ -25,10 +25,11 @@ def profile_table(profile: Profile) -> Table:
             ),
             *(figure(value) for value in (point.miou, point.map50, point.accuracy)),
             figure(point.quality),
+            figure(point.edge_memory_mb, 0),
         )
         for point in profile.points
     )
     columns = ('way', 'mode', 'edge ms', 'server ms', 'mean', 'p95', 'max')
-    metrics = ('mIoU', 'mAP50', 'accuracy', 'mean of them')
+    metrics = ('mIoU', 'mAP50', 'accuracy', 'mean of them', 'edge MB')
     title = f'profile on {profile.machine}, {profile.frames} frames'
     return table(title, columns + metrics, rows)

@@ -18,6 +18,7 @@ from mtl_split_core.profile import (
     machine_name,
     profile_path,
     profile_paths,
+    read_profile,
     save_profile,
 )
 
@@ -36,6 +37,30 @@ def test_read_as_written(bundle: Bundle) -> None:
     names = [point.name for point in profile.points]
     assert names[:4] == ['local', 'split:0', 'split:1', 'jpeg:10']
     assert profile.points[1].quality == pytest.approx(0.6)
+
+
+def test_read_without_its_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    profile = made_profile(bundle.fingerprint)
+    points = tuple(replace(point, edge_memory_mb=81.5) for point in profile.points)
+    save_profile(replace(profile, points=points), tmp_path / 'orin.yaml')
+    assert read_profile(tmp_path / 'orin.yaml').points == points
+    with pytest.raises(BundleError, match='give a file that `mtl-split profile` wrote'):
+        read_profile(tmp_path / 'nano.yaml')
+
+
+def test_the_first_format_is_still_read(bundle: Bundle) -> None:
+    path = profile_path(bundle, 'm')
+    profile = made_profile(bundle.fingerprint, rates=2)
+    save_profile(profile, path)
+    document = yaml.safe_load(path.read_text())
+    document['format'] = 1
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(BundleError, match='edge_memory_mb is not a known field'):
+        load_profile(bundle, path)
+    for point in document['points']:
+        del point['edge_memory_mb']
+    path.write_text(yaml.safe_dump(document))
+    assert load_profile(bundle, path) == profile
 
 
 def test_selection_by_mode_and_rate() -> None:
@@ -73,7 +98,7 @@ def test_machine_names_that_are_no_file_names(bundle: Bundle, name: str) -> None
 
 
 CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
-    (('format',), 2, 'format is 2, allowed is 1'),
+    (('format',), 3, 'format is 3, allowed is a whole number from 1 to 2'),
     (('fingerprint',), 'xyz', 'fingerprint is'),
     (('machine',), '../../etc', 'machine is'),
     (('points',), [], 'points is'),
@@ -87,6 +112,7 @@ CHANGES: list[tuple[tuple[Any, ...], Any, str]] = [
     (('points', 1, 'bytes', 'p95'), 1e30, r'points\[1\].bytes.p95'),
     (('points', 1, 'accuracy', 'miou'), 1.5, r'points\[1\].accuracy.miou'),
     (('points', 1, 'accuracy', 'miou'), None, 'the same metrics'),
+    (('points', 1, 'edge_memory_mb'), 0, r'points\[1\].edge_memory_mb'),
     (('points', 1, 'more'), 1, r'points\[1\].more is not a known field'),
 ]
 

@@ -10,8 +10,10 @@ from tests.tools import test_eval
 from tests.tools.commands import fails
 
 from mtl_split_core.bundle import Bundle, load_bundle
+from mtl_split_core.errors import DataError
 from mtl_split_core.profile import Mode, load_profile, profile_path, save_profile
 from mtl_split_tools.cli import main
+from mtl_split_tools.footprint import measure_memory
 
 data = test_eval.data
 
@@ -30,6 +32,11 @@ def test_measures_every_way(
     (local,) = profile.select(Mode.LOCAL)
     assert local.server_ms == local.bytes_mean == 0
     assert local.edge_ms > 0
+    (sent, *_) = profile.select(Mode.SPLIT)
+    assert sent.edge_memory_mb
+    assert local.edge_memory_mb
+    # NumPy, OpenCV and ONNX Runtime alone take this much, and the tiny networks next to nothing.
+    assert 20 < sent.edge_memory_mb < local.edge_memory_mb + 5 < 500
     for point in (*profile.select(Mode.SPLIT), *profile.select(Mode.REMOTE)):
         assert point.edge_ms > 0
         assert point.server_ms > 0
@@ -51,3 +58,11 @@ def test_errors(tiny_bundle: Bundle, data: Path, capsys: pytest.CaptureFixture[s
     arguments = ('profile', '--bundle', tiny_bundle.path, '--data', data)
     assert '--limit 0 is not at least 1' in fails(capsys, *arguments, '--limit', 0)
     assert 'no name for a profile' in fails(capsys, *arguments, '--machine', '../x')
+
+
+def test_memory_that_cannot_be_measured_says_why(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bundle.path, tmp_path / 'tiny')
+    bundle = load_bundle(tmp_path / 'tiny')
+    bundle.tail_path.write_bytes(b'no network')
+    with pytest.raises(DataError, match=r'memory of mode local .* said: .*tail\.onnx: damaged'):
+        measure_memory(bundle, Mode.LOCAL, 1)
