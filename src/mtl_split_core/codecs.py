@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
+from mtl_split_core.context_entropy import ContextCoder
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_core.errors import PacketError, RefusalReason
 from mtl_split_core.pictures import PictureFormat
@@ -33,6 +34,9 @@ class CodecId(IntEnum):
 
 CODEC_VERSIONS = dict.fromkeys(CodecId, 1)
 """Version of each bitstream; a change of the bytes raises it."""
+
+CONTEXT_VERSION = 2
+"""Version of CodecId.ENTROPY where the bundle has tables of contexts."""
 
 PICTURE_FORMATS: dict[CodecId, PictureFormat] = {CodecId.JPEG: 'jpeg', CodecId.WEBP: 'webp'}
 """The codecs that carry the picture in place of Z_b."""
@@ -118,6 +122,21 @@ def dequantise(symbols: NDArray[np.int32], tables: CodecTables, rate: int) -> ND
     return z
 
 
+def make_coder(tables: CodecTables) -> EntropyCoder | ContextCoder:
+    """Return the coder of symbols that these tables are for."""
+    return EntropyCoder(tables) if tables.contexts is None else ContextCoder(tables)
+
+
+def codec_version(codec: CodecId, bundle: Bundle) -> int:
+    """Return the version of the bitstream that a bundle's codec writes and reads.
+
+    Args:
+        codec: The codec.
+        bundle: Bundle in use.
+    """
+    return _entropy_version(bundle.tables) if codec is CodecId.ENTROPY else CODEC_VERSIONS[codec]
+
+
 class EntropyCodec:
     """CodecId.ENTROPY.
 
@@ -126,11 +145,15 @@ class EntropyCodec:
     """
 
     id = CodecId.ENTROPY
-    version = CODEC_VERSIONS[CodecId.ENTROPY]
 
     def __init__(self, tables: CodecTables) -> None:
         self._tables = tables
-        self._coder = EntropyCoder(tables)
+        self._coder = make_coder(tables)
+
+    @property
+    def version(self) -> int:
+        """See Codec.version."""
+        return _entropy_version(self._tables)
 
     def encode(self, z: NDArray[np.float32], rate: int) -> bytes:
         """See Codec.encode()."""
@@ -235,6 +258,10 @@ def payload_limits(codec: CodecId, bundle: Bundle) -> tuple[int, int]:
         # Deflate stores what it cannot compress, in blocks of at most 65535 with 5 bytes each.
         return 8, 4 * values + values // 1024 + 64
     return 16, values + 65536
+
+
+def _entropy_version(tables: CodecTables) -> int:
+    return CODEC_VERSIONS[CodecId.ENTROPY] if tables.contexts is None else CONTEXT_VERSION
 
 
 def _check_length(found: int, expected: int) -> None:

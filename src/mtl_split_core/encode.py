@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mtl_split_core.backend import Network
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import (
-    CODEC_VERSIONS,
     PICTURE_FORMATS,
     CodecId,
+    codec_version,
     make_codecs,
     payload_shape,
 )
@@ -185,7 +185,7 @@ class EncodeStage:
             fingerprint=self._bundle.fingerprint,
             sequence=sequence,
             codec=codec,
-            codec_version=CODEC_VERSIONS[codec],
+            codec_version=codec_version(codec, self._bundle),
             rate=rate,
             shape=payload_shape(codec, self._bundle),
             letterbox=letterbox,

@@ -12,6 +12,7 @@ from mtl_split_core.codecs import (
     CODEC_VERSIONS,
     PICTURE_FORMATS,
     CodecId,
+    codec_version,
     payload_limits,
     payload_shape,
 )
@@ -98,7 +99,7 @@ def check_packet(packet: FeaturePacket, bundle: Bundle) -> None:
     right = packet.codec in CODEC_VERSIONS
     _expect(RefusalReason.CODEC, 'codec', packet.codec, f'one of {known}', right=right)
     codec = CodecId(packet.codec)
-    version = CODEC_VERSIONS[codec]
+    version = codec_version(codec, bundle)
     right = packet.codec_version == version
     _expect(RefusalReason.CODEC, 'codec_version', packet.codec_version, version, right=right)
     rates = len(PICTURE_QUALITY) if codec in PICTURE_FORMATS else len(bundle.rates)

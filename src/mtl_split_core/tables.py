@@ -3,17 +3,18 @@
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_split_core.context_tables import ContextTables
 from mtl_split_core.errors import BundleError
+from mtl_split_core.frequencies import TOTAL, to_total
 
-TOTAL = 2**24
-"""Sum of each frequency table; the coder works with 24-bit probabilities."""
+__all__ = ['MAX_TABLES_BYTES', 'TOTAL', 'CodecTables']
 
 MAX_TABLES_BYTES = 64 * 2**20
 """Largest unpacked tables file, bytes."""
@@ -26,6 +27,8 @@ _DTYPES = {
     'length': np.int32,
     'frequency': np.uint32,
 }
+_CONTEXT = 'context_'
+_CONTEXT_NAMES = tuple(field.name for field in fields(ContextTables))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +42,8 @@ class CodecTables:
         length: int32 [R, C], number of symbols, at least 1; 1: the channel carries nothing.
         frequency: uint32, the tables one after another, rate by rate, channel by channel; each
             entry at least 1, each table with the sum TOTAL.
+        contexts: Tables of the contexts; without them every symbol is coded by its channel's
+            table alone.
     """
 
     gain: NDArray[np.float32]
@@ -46,6 +51,7 @@ class CodecTables:
     low: NDArray[np.int32]
     length: NDArray[np.int32]
     frequency: NDArray[np.uint32]
+    contexts: ContextTables | None = None
 
     def __post_init__(self) -> None:
         shape = self.gain.shape
@@ -80,6 +86,8 @@ class CodecTables:
         if self.frequency.min() < 1 or (sums != TOTAL).any():
             msg = f'tables: every frequency must be at least 1 and every table must sum to {TOTAL}'
             raise BundleError(msg)
+        if self.contexts is not None:
+            self._check_contexts(self.contexts)
 
     @property
     def rates(self) -> int:
@@ -126,13 +134,19 @@ class CodecTables:
                 raise BundleError(msg)
             with np.load(path, allow_pickle=False) as archive:
                 # A member that is no array comes as bytes.
-                arrays = {name: np.asarray(archive[name]) for name in _DTYPES}
+                arrays: dict[str, Any] = {name: np.asarray(archive[name]) for name in _DTYPES}
+                if any(name.startswith(_CONTEXT) for name in archive.files):
+                    arrays['contexts'] = {
+                        name: np.asarray(archive[_CONTEXT + name]) for name in _CONTEXT_NAMES
+                    }
         except BundleError:
             raise
         # zipfile, zlib and numpy each raise their own, and some of builtins, on damaged bytes.
         except Exception as error:
             msg = f'{path}: not readable as codec tables ({error}): export the bundle again'
             raise BundleError(msg) from error
+        if 'contexts' in arrays:
+            arrays['contexts'] = ContextTables(**arrays['contexts'])
         return cls(**arrays)
 
     def save(self, path: Path) -> None:
@@ -142,6 +156,8 @@ class CodecTables:
             path: File to write.
         """
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _DTYPES}
+        if self.contexts is not None:
+            arrays |= {_CONTEXT + name: getattr(self.contexts, name) for name in _CONTEXT_NAMES}
         with path.open('wb') as stream:
             np.savez_compressed(stream, **arrays)
 
@@ -181,17 +197,23 @@ class CodecTables:
             low[rate, channel] = first - margin
             length[rate, channel] = last - first + 1 + 2 * margin
             counts = np.bincount(values - (first - margin), minlength=length[rate, channel])
-            tables.append(_to_total(counts + 1))
+            tables.append(to_total(counts + 1))
         return cls(gain, step, low, length, np.concatenate(tables))
 
     def _starts(self) -> NDArray[np.int64]:
         ends = np.cumsum(self.length.ravel(), dtype=np.int64)
         return ends - self.length.ravel()
 
-
-def _to_total(counts: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Scale positive counts to integers of at least 1 with the sum TOTAL."""
-    frequency = 1 + counts * (TOTAL - counts.size) // int(counts.sum())
-    # Rounding down leaves less than one per symbol over; the most frequent symbol feels it least.
-    frequency[np.argmax(frequency)] += TOTAL - int(frequency.sum())
-    return frequency.astype(np.uint32)
+    def _check_contexts(self, contexts: ContextTables) -> None:
+        if contexts.shape != self.gain.shape:
+            msg = (
+                f'tables: contexts of {contexts.shape[0]} rates and {contexts.shape[1]} channels, '
+                f'expected {self.rates} and {self.channels}'
+            )
+            raise BundleError(msg)
+        used = self.length > 1
+        first, size = int(contexts.low[0]), contexts.frequency.shape[2]
+        low = self.low[used].astype(np.int64)
+        if low.size and (low.min() < first or (low + self.length[used]).max() > first + size):
+            msg = f'tables: context tables from {first} with {size} symbols lack some of a channel'
+            raise BundleError(msg)

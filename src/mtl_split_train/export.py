@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, write_bundle
 from mtl_split_core.codecs import CodecId, dequantise, make_codecs, quantise
+from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.tables import CodecTables
@@ -150,7 +151,7 @@ def count_tables(network: SplitNetwork, features: list[NDArray[np.float32]]) -> 
     step = bottleneck.log_step.detach().exp().numpy().astype(np.float32)
     z = np.stack(features)
     symbols = [np.rint(z * g[None, :, None, None]).astype(np.int32) for g in gain]
-    return CodecTables.from_symbols(gain, step, symbols)
+    return with_contexts(CodecTables.from_symbols(gain, step, symbols), symbols)
 
 
 def sample_received(
@@ -182,7 +183,7 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
         with torch.no_grad():
             reference = network.encoder(x)
         z = encoder.run({'image': x.numpy()})['z_b'][0]
-        _compare('z_b', z, reference[0].numpy(), sample.name)
+        compare('z_b', z, reference[0].numpy(), sample.name)
         for rate in range(len(bundle.rates)):
             codec = codecs[CodecId.ENTROPY]
             received = codec.decode(codec.encode(z, rate), rate, bundle.feature_shape)
@@ -197,7 +198,7 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
                 )
                 < 0.5
             )
-            _compare(
+            compare(
                 f'z_b at rate {rate}', received[inside], expected[0].numpy()[inside], sample.name
             )
             found = tail.run({'z_b': received[None]})
@@ -209,16 +210,21 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
                         raise DataError(msg)
                 else:
                     scale = max(1.0, float(value.abs().max()))
-                    _compare(name, found[name], value.numpy(), sample.name, scale)
+                    compare(name, found[name], value.numpy(), sample.name, scale)
 
 
-def _compare(
+def compare(
     what: str,
     found: NDArray[np.float32],
     expected: NDArray[np.float32],
     sample: str,
     scale: float = 1.0,
 ) -> None:
+    """Refuse values of ONNX Runtime that float32 arithmetic does not explain.
+
+    Raises:
+        DataError: Names what differs, of which sample, and by how much relative to ``scale``.
+    """
     difference = float(np.abs(found - expected).max(initial=0.0)) / scale
     if not difference < _TOLERANCE:
         msg = f'{what} of {sample}: ONNX and torch differ by {difference:.2g}, over {_TOLERANCE}'

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mtl_split_core.codecs import Codec, EntropyCodec, Float16Codec, LosslessCodec
+from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.tables import CodecTables
 
 RATES = (0, 1)
@@ -18,6 +19,15 @@ RATES = (0, 1)
 
 def codecs_of(tables: CodecTables) -> dict[str, Codec]:
     return {'entropy': EntropyCodec(tables), 'float16': Float16Codec(), 'lossless': LosslessCodec()}
+
+
+def drawn(tables: CodecTables) -> list[NDArray[np.int64]]:
+    """Return symbols [8, 5, 6, 10] by rate, for the contexts."""
+    random = np.random.default_rng(9)
+    low, length = (a[:, None, :, None, None] for a in (tables.low, tables.length))
+    return [
+        low[rate] + random.integers(0, length[rate], (8, tables.channels, 6, 10)) for rate in RATES
+    ]
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -33,6 +43,11 @@ def regenerate(
             payload = codec.encode(z, rate)
             (golden / f'{name}_v{codec.version}_rate{rate}.bin').write_bytes(payload)
             np.save(golden / f'{name}_rate{rate}.npy', codec.decode(payload, rate, (5, 6, 10)))
+    contexts = with_contexts(tables, drawn(tables))
+    contexts.save(golden / 'context_tables.npz')
+    for rate in RATES:
+        payload = EntropyCodec(contexts).encode(z, rate)
+        (golden / f'entropy_v2_rate{rate}.bin').write_bytes(payload)
 
 
 @pytest.mark.parametrize('rate', RATES)
@@ -45,3 +60,12 @@ def test_golden(golden: Path, name: str, rate: int) -> None:
     # What deflate writes depends on the zlib of the machine; what it reads does not.
     if name != 'lossless':
         assert codec.encode(np.load(golden / 'z.npy'), rate) == payload
+
+
+@pytest.mark.parametrize('rate', RATES)
+def test_golden_with_contexts(golden: Path, rate: int) -> None:
+    codec = EntropyCodec(CodecTables.load(golden / 'context_tables.npz'))
+    payload = (golden / f'entropy_v{codec.version}_rate{rate}.bin').read_bytes()
+    expected = np.load(golden / f'entropy_rate{rate}.npy')
+    np.testing.assert_array_equal(codec.decode(payload, rate, (5, 6, 10)), expected)
+    assert codec.encode(np.load(golden / 'z.npy'), rate) == payload

@@ -13,12 +13,14 @@ from tests.tools.commands import fails
 
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.codecs import quantise
+from mtl_split_core.context_entropy import ContextCoder
+from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_tools.cli import main
 from mtl_split_tools.marked import fill
 from mtl_split_tools.sweep.bd_rate import bytes_for, compare, frontier
 from mtl_split_tools.sweep.document import PARTS
-from mtl_split_tools.sweep.symbols import channel_bits, intra_contexts, temporal_contexts
+from mtl_split_tools.sweep.symbols import channel_bits, sent_bits, temporal_contexts
 
 ROOT = Path(__file__).parents[2]
 PICTURE = [(4200, 0.31), (6700, 0.41), (9700, 0.455), (14800, 0.48), (35000, 0.497)]
@@ -73,24 +75,24 @@ def test_bits_are_those_of_the_coder(tiny_bundle: Bundle) -> None:
         symbols = quantise(z, tables, rate)
         size = channel_bits(symbols[None], tables, rate).sum() / 8
         assert size <= len(EntropyCoder(tables).encode(symbols, rate)) <= size + 9
+        assert sent_bits(symbols[None], tables, rate).sum() / 8 == size
+        contexts = with_contexts(tables, [symbols[None]] * tables.rates)
+        assert contexts.contexts is not None
+        size = sent_bits(symbols[None], contexts, rate).sum() / 8
+        assert size <= len(ContextCoder(contexts).encode(symbols, rate)) <= size + 9
 
 
 def test_contexts_find_what_there_is() -> None:
-    """Bytes of independent symbols, of columns that are all alike, and of frames that are."""
+    """Bytes of independent symbols, and of frames of which half are alike."""
     random = np.random.default_rng(0)
     bits = 20 * 4 * 16 * 16 / 8 * np.log2(3) / 20
 
     def drawn(*shape: int) -> NDArray[np.int32]:
         return random.integers(-1, 2, shape).astype(np.int32)
 
-    found = intra_contexts(drawn(20, 4, 16, 16))
-    assert list(found) == ['none', 'left_above', 'passes']
+    found = temporal_contexts(drawn(21, 4, 16, 16), 1)
     for value in found.values():
         assert value == pytest.approx(bits, rel=0.02)
-    found = intra_contexts(np.repeat(drawn(20, 4, 16, 1), 16, axis=3))
-    assert found['none'] == pytest.approx(bits, rel=0.02)
-    assert found['left_above'] < 0.75 * bits
-    assert found['passes'] < 0.9 * bits
     found = temporal_contexts(np.repeat(drawn(10, 4, 16, 16), 2, axis=0), 1)
     assert found['intra'] == pytest.approx(bits, rel=0.02)
     # Half of the frames repeat the one before: a symbol is that of before with 2/3, else 1/6 each.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import Codec, CodecId, make_codecs, quantise
 from mtl_split_core.timing import StageClock
-from mtl_split_tools.sweep.symbols import channel_bits, intra_contexts, temporal_contexts
+from mtl_split_tools.sweep.symbols import channel_bits, sent_bits, temporal_contexts
 
 LEAST_FRAMES = 8
 """Frames without which nothing is measured: contexts are learned on half of them."""
@@ -78,7 +78,7 @@ def measure_codecs(bundle: Bundle, features: Sequence[NDArray[np.float32]]) -> l
     costs = []
     for rate in range(len(bundle.rates)):
         symbols = np.array([quantise(z, bundle.tables, rate) for z in features])
-        bits = channel_bits(symbols, bundle.tables, rate).sum()
+        bits = sent_bits(symbols, bundle.tables, rate).sum()
         information = float(bits) / 8 / len(features)
         costs.append(_measure(codecs[CodecId.ENTROPY], features, rate, information))
     others = (CodecId.FLOAT16, CodecId.LOSSLESS)
@@ -88,25 +88,27 @@ def measure_codecs(bundle: Bundle, features: Sequence[NDArray[np.float32]]) -> l
 def measure_contexts(
     bundle: Bundle, features: Sequence[NDArray[np.float32]]
 ) -> list[dict[str, float]]:
-    """Return by rate what contexts would save, mean bytes a frame.
+    """Return by rate what contexts save and would save, mean bytes a frame.
 
     Args:
         bundle: The bundle.
         features: Z_b of frames in a row, float32 [C, h, w], at least LEAST_FRAMES.
 
     Returns:
-        `tables`: by the tables of the bundle; `none`, `left_above`, `passes`: see
-        intra_contexts(); `previous_N`: with the frame N before and the passes, a key frame
-        every KEY_EVERY frames.
+        `static`: by one table a channel; `sent`: with the contexts of the bundle; `none`: by one
+        table a channel learned on the clip; `passes`: with three passes, learned on the clip;
+        `previous_N`: with the frame N before and the passes, a key frame every KEY_EVERY frames.
     """
     rows = []
     for rate in range(len(bundle.rates)):
         symbols = np.array([quantise(z, bundle.tables, rate) for z in features])
-        bits = channel_bits(symbols, bundle.tables, rate).sum()
-        row = {'rate': float(rate), 'tables': float(bits) / 8 / len(features)}
-        row |= intra_contexts(symbols)
+        static, sent = (of(symbols, bundle.tables, rate).sum() for of in (channel_bits, sent_bits))
+        row = {'rate': float(rate)}
+        row |= {'static': static / 8 / len(features), 'sent': sent / 8 / len(features)}
         for step in STEPS:
             found = temporal_contexts(symbols, step)
+            if step == STEPS[0]:
+                row |= {'none': found['intra'], 'passes': found['passes']}
             between = (KEY_EVERY - 1) * found['both']
             row[f'previous_{step}'] = (found['passes'] + between) / KEY_EVERY
         rows.append(row)

@@ -17,7 +17,7 @@ from mtl_split_tools.files import write_bytes, write_json
 from mtl_split_tools.sweep.overlays import nearest_rates, side_by_side
 from mtl_split_tools.sweep.plot import draw_accuracy, draw_features
 from mtl_split_tools.sweep.result import Sweep, sweep_ways
-from mtl_split_tools.sweep.symbols import channel_bits
+from mtl_split_tools.sweep.symbols import sent_bits
 from mtl_split_train.dataset import Dataset
 
 CHANNELS = 8
@@ -93,9 +93,9 @@ def write_pictures(
     after = []
     for rate in sorted({rates[0], bundle.default_rate}, reverse=True):
         symbols = quantise(z, bundle.tables, rate)
-        size = kilobytes(float(channel_bits(symbols[None], bundle.tables, rate).sum()) / 8)
+        size = kilobytes(float(sent_bits(symbols[None], bundle.tables, rate).sum()) / 8)
         after.append((f'after coding,\n{size}', dequantise(symbols, bundle.tables, rate)))
     symbols = quantise(z, bundle.tables, bundle.default_rate)
-    cost = channel_bits(symbols[None], bundle.tables, bundle.default_rate).sum(0)
+    cost = sent_bits(symbols[None], bundle.tables, bundle.default_rate).sum(0)
     channels = np.argsort(-cost)[:CHANNELS].tolist()
     write_bytes(directory / 'z_b.png', draw_features(image, z, after, channels))

@@ -116,19 +116,12 @@ def _contexts(contexts: Sequence[Mapping[str, float]]) -> str:
     rows = [
         (
             f'{row["rate"]:.0f}',
-            *(f'{row[key]:.0f}' for key in ('tables', 'none', 'left_above', 'passes')),
-            *(f'{row[key] / row["none"] - 1:+.0%}' for key in ('left_above', 'passes')),
+            *(f'{row[key]:.0f}' for key in ('static', 'sent')),
+            f'{row["sent"] / row["static"] - 1:+.1%}',
         )
         for row in contexts
     ]
-    columns = (
-        'rate',
-        'tables of the bundle',
-        'tables of the clip',
-        'left and above',
-        'three passes',
-    )
-    return markdown((*columns, 'left and above saves', 'three passes save'), rows)
+    return markdown(('rate', 'one table a channel', 'with contexts', 'saves'), rows)
 
 
 def _temporal(contexts: Sequence[Mapping[str, float]]) -> str:

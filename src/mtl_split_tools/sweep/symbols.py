@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the symbols of Z_b cost by their tables, and what contexts would save.
+"""What the symbols of Z_b cost by their tables, and what the frame before would save.
 
-Contexts are counted, not coded: a table per channel and context is learned on one half of the
-frames and charged on the other, both ways round, and set beside a table per channel without
+The frame before is counted, not coded: a table per channel and context is learned on one half of
+the frames and charged on the other, both ways round, and set beside a table per channel without
 contexts that is learned alike. Coding is lossless, so accuracy is the same in all rows.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_split_core.context_entropy import ContextCoder
 from mtl_split_core.tables import TOTAL, CodecTables
 
 _PRIOR = 16.0
@@ -20,8 +21,25 @@ Part = tuple[NDArray[np.bool_], NDArray[np.int32]]
 """Places, bool [h, w], and the context of every symbol, int32 [F, C, h, w]."""
 
 
+def sent_bits(symbols: NDArray[np.int32], tables: CodecTables, rate: int) -> NDArray[np.float64]:
+    """Return the information of symbols as the entropy codec of the bundle sees it.
+
+    Args:
+        symbols: int32 [F, C, h, w], within the tables.
+        tables: The tables; with or without contexts.
+        rate: Rate of the symbols.
+
+    Returns:
+        Bits, [F, C].
+    """
+    if tables.contexts is None:
+        return channel_bits(symbols, tables, rate)
+    coder = ContextCoder(tables)
+    return np.array([coder.information(frame, rate) for frame in symbols])
+
+
 def channel_bits(symbols: NDArray[np.int32], tables: CodecTables, rate: int) -> NDArray[np.float64]:
-    """Return the information of symbols under the tables of the bundle.
+    """Return the information of symbols under one table a channel.
 
     Args:
         symbols: int32 [F, C, h, w], within the tables.
@@ -37,27 +55,6 @@ def channel_bits(symbols: NDArray[np.int32], tables: CodecTables, rate: int) -> 
         values = symbols[:, channel].reshape(len(symbols), -1) - tables.low[rate, channel]
         bits[:, channel] = costs[values].sum(1)
     return bits
-
-
-def intra_contexts(symbols: NDArray[np.int32]) -> dict[str, float]:
-    """Return mean bytes a frame with contexts inside the frame.
-
-    Args:
-        symbols: int32 [F, C, h, w], at least two frames.
-
-    Returns:
-        `none`: no contexts; `left_above`: the sum of the two symbols decoded before, clipped to
-        -2 to 2; `passes`: the same of the four neighbours, in three passes over a grid, so that
-        whole arrays are decoded at once.
-    """
-    everywhere = np.ones(symbols.shape[2:], bool)
-    return {
-        'none': _cost(symbols, 1, [(everywhere, np.zeros_like(symbols))]),
-        'left_above': _cost(
-            symbols, 5, [(everywhere, _level(_at(symbols, 0, -1) + _at(symbols, -1, 0)))]
-        ),
-        'passes': _cost(symbols, 5, _passes(symbols)),
-    }
 
 
 def temporal_contexts(symbols: NDArray[np.int32], step: int) -> dict[str, float]:
