@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench bench-quick bench-limits bench-link bench-codec soak fuzz test lint format audit
+.PHONY: help demo bench bench-quick bench-limits bench-cameras bench-link bench-codec soak fuzz test lint format docs audit
 ARGS ?=
 SOURCED := source ros2_ws/env.sh &&
 
@@ -25,6 +25,10 @@ bench-quick: ## compare ratios within one run with those that ship, fail where o
 bench-limits: ## measure start, images a second, image sizes, write out/bench-limits
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split bench-limits $(ARGS)
+
+bench-cameras: ## measure 1, 2, 4 and 8 cameras at one server, write out/bench-cameras
+	@scripts/setup runtime
+	@$(SOURCED) exec mtl-split bench-cameras $(ARGS)
 
 bench-link: ## measure each transport over slow links and a cut, write out/bench-link
 	@scripts/setup runtime
@@ -54,6 +58,10 @@ lint: ## run ruff and mypy --strict
 format: ## sort imports and format
 	@scripts/setup dev
 	@$(SOURCED) ruff check --fix-only --quiet && ruff format
+
+docs: ## build the site of the documentation, warnings are errors, into out/site
+	@scripts/setup docs
+	@$(SOURCED) NO_MKDOCS_2_WARNING=1 mkdocs build --strict $(ARGS)
 
 audit: ## look the locked packages up in the advisory database of PyPI
 	@scripts/setup audit

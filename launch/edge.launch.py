@@ -4,7 +4,7 @@
 from launch import LaunchDescription
 
 from mtl_split_edge.parameters import EDGE_PARAMETERS
-from mtl_split_ros.launching import describe_node
+from mtl_split_ros.launching import describe_edge
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -19,4 +19,4 @@ def generate_launch_description() -> LaunchDescription:
         'profile',
         'image_transport',
     )
-    return describe_node('edge', EDGE_PARAMETERS, names)
+    return describe_edge(EDGE_PARAMETERS, names)

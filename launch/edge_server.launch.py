@@ -9,6 +9,9 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
 
+from mtl_split_edge.parameters import EDGE_PARAMETERS
+from mtl_split_ros.launching import below, cameras_of
+
 HERE = Path(__file__).parent
 
 
@@ -49,21 +52,22 @@ def generate_launch_description() -> LaunchDescription:
                 'rviz',
                 default_value='false',
                 choices=['true', 'false'],
-                description='Start RViz with camera, overlay and mask.',
+                description='Start RViz with camera, overlay and mask, of several the first one.',
             ),
             OpaqueFunction(function=_follow_bag),
             _include('edge'),
             _include('server'),
             _include('replay', IfCondition(with_bag)),
+            OpaqueFunction(function=_show_first_camera),
             Node(
                 package='rviz2',
                 executable='rviz2',
-                namespace=LaunchConfiguration('namespace'),
+                namespace=LaunchConfiguration('shown_namespace'),
                 arguments=['-d', str(HERE.parent / 'rviz' / 'mtl_split.rviz')],
                 # The names in that file are absolute.
                 remappings=[
-                    ('/image', LaunchConfiguration('image_topic')),
-                    ('/image/compressed', [LaunchConfiguration('image_topic'), '/compressed']),
+                    ('/image', LaunchConfiguration('shown_image')),
+                    ('/image/compressed', [LaunchConfiguration('shown_image'), '/compressed']),
                     ('/overlay', 'overlay'),
                     ('/segmentation/color', 'segmentation/color'),
                 ],
@@ -84,3 +88,12 @@ def _follow_bag(context: LaunchContext) -> None:
         arguments['image_topic'] = '/image' if arguments['bag'] else 'image'
     if arguments['bag'] and not arguments['image_transport']:
         arguments['image_transport'] = 'compressed'
+
+
+def _show_first_camera(context: LaunchContext) -> None:
+    """Fill in what RViz shows."""
+    arguments = context.launch_configurations
+    namespace, image = arguments['namespace'], arguments['image_topic']
+    for camera in cameras_of(context, [spec.name for spec in EDGE_PARAMETERS])[:1]:
+        namespace, image = below(namespace, camera.name), camera.image_topic or image
+    arguments['shown_namespace'], arguments['shown_image'] = namespace, image

@@ -26,12 +26,18 @@ ROOMS = {
 }
 MESSAGES = {
     'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'mtl_split', 'rcl_interfaces',
-    'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'vision_msgs',
+    'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs', 'vision_msgs',
 }  # fmt: skip
 ROS = MESSAGES | {
     'ament_index_python', 'cv_bridge', 'diagnostic_updater', 'launch', 'launch_ros', 'rclpy',
 }  # fmt: skip
-SHELLS = {Path('mtl_split_edge/node.py'), Path('mtl_split_server/node.py')}
+SHELLS = {
+    Path('mtl_split_edge/node.py'),
+    Path('mtl_split_server/camera.py'),
+    Path('mtl_split_server/node.py'),
+    Path('mtl_split_server/overlays.py'),
+    Path('mtl_split_server/waiting.py'),
+}
 TORCH = {'lightning', 'torch', 'torchmetrics', 'torchvision'}
 # The tools read data and count by these, also where torch is not installed.
 WITHOUT_TORCH = {

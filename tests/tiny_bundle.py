@@ -30,13 +30,19 @@ SEGMENTATION_CLASSES = (
 TIMES_OF_DAY = ('day', 'dusk')
 
 
-def make_tiny_bundle(directory: Path, seed: int = 0, name: str = 'tiny') -> Bundle:
+def make_tiny_bundle(
+    directory: Path,
+    seed: int = 0,
+    name: str = 'tiny',
+    detection: Sequence[str] = DETECTION_CLASSES,
+) -> Bundle:
     """Write a bundle with random, fixed weights; ordinary images give it a few boxes.
 
     Args:
         directory: Where to write it.
         seed: Seed of the weights; another seed gives another fingerprint.
         name: Name of the bundle.
+        detection: Names of the four box classes.
 
     Returns:
         The bundle.
@@ -47,7 +53,7 @@ def make_tiny_bundle(directory: Path, seed: int = 0, name: str = 'tiny') -> Bund
         onnx.save(_encoder(random), encoder)
         onnx.save(_tail(random), tail)
         tables = _tables(encoder, random)
-        return write_bundle(directory, _manifest(name), encoder, tail, tables)
+        return write_bundle(directory, _manifest(name, detection), encoder, tail, tables)
 
 
 def street_image(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -170,7 +176,7 @@ def _tables(encoder: Path, random: np.random.Generator) -> CodecTables:
     return CodecTables.from_symbols(gain, (1 / gain).astype(np.float32), symbols)
 
 
-def _manifest(name: str) -> dict[str, Any]:
+def _manifest(name: str, detection: Sequence[str]) -> dict[str, Any]:
     def classes(names: Sequence[str]) -> list[dict[str, Any]]:
         colors = np.random.default_rng(len(names)).integers(40, 256, (len(names), 3)).tolist()
         return [{'name': n, 'color': c} for n, c in zip(names, colors, strict=True)]
@@ -188,7 +194,7 @@ def _manifest(name: str) -> dict[str, Any]:
             {
                 'name': 'detection',
                 'type': 'detection',
-                'classes': classes(DETECTION_CLASSES),
+                'classes': classes(detection),
                 'score_threshold': 0.3,
                 'nms_iou': 0.5,
                 'max_detections': 20,

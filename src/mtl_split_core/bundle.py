@@ -93,6 +93,16 @@ class Bundle:
         """
         return next((task for task in self.tasks if task.type is kind), None)
 
+    def check_unchanged(self) -> None:
+        """Refuse to go on with files that were replaced since this bundle was read.
+
+        Raises:
+            BundleError: Says so.
+        """
+        if load_bundle(self.path).fingerprint != self.fingerprint:
+            msg = f'{self.path} holds another bundle by now: call ~/reload_bundle or start anew'
+            raise BundleError(msg)
+
     @property
     def classifications(self) -> tuple[TaskInfo, ...]:
         """The classification tasks, in the order of the bundle."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the raw outputs of the tail to results in pixels of the source image."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import cv2
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle, TaskInfo, TaskType
+from mtl_split_core.choice import smooth_mask
 from mtl_split_core.errors import BundleError, PacketError, RefusalReason
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.results import Classification, Detections, FrameResults, Segmentation
@@ -17,6 +18,9 @@ MAX_CANDIDATES = 1000
 """Most boxes that enter non-maximum suppression; bounds its time whatever the features say."""
 
 Outputs = Mapping[str, NDArray[Any]]
+
+Threshold = float | NDArray[np.float32]
+"""Smallest score, 0 to 1: one for all classes or one for each, float32 [K]."""
 
 
 def output_names(bundle: Bundle) -> tuple[str, ...]:
@@ -38,7 +42,13 @@ def output_names(bundle: Bundle) -> tuple[str, ...]:
 
 
 def postprocess(
-    outputs: Outputs, letterbox: Letterbox, bundle: Bundle, score_threshold: float | None = None
+    outputs: Outputs,
+    letterbox: Letterbox,
+    bundle: Bundle,
+    score_threshold: Threshold | None = None,
+    *,
+    mask_smoothing: int = 0,
+    wanted: Collection[str] | None = None,
 ) -> FrameResults:
     """Turn tail outputs into results.
 
@@ -46,7 +56,11 @@ def postprocess(
         outputs: Array by output name, as the bundle format says.
         letterbox: Where the source image lies in the network input.
         bundle: Bundle of the tail.
-        score_threshold: Smallest score of a box, 0 to 1; the bundle's when None.
+        score_threshold: Smallest score of a box; the bundle's when None.
+        mask_smoothing: Side of the window of the mode filter, pixels of the network's input; 0
+            leaves the mask as it is.
+        wanted: Names of the tasks whose results somebody reads, the outputs of the others are not
+            looked at; None for all.
 
     Returns:
         The results, without times.
@@ -55,12 +69,16 @@ def postprocess(
         BundleError: An output has another shape or type than the bundle says.
         PacketError: PAYLOAD, when the features drive the network to values that are not finite.
     """
-    detection = bundle.task(TaskType.DETECTION)
-    segmentation = bundle.task(TaskType.SEGMENTATION)
+
+    def asked(task: TaskInfo | None) -> TaskInfo | None:
+        return task if task and (wanted is None or task.name in wanted) else None
+
+    detection = asked(bundle.task(TaskType.DETECTION))
+    segmentation = asked(bundle.task(TaskType.SEGMENTATION))
     return FrameResults(
         _detections(outputs, letterbox, detection, score_threshold) if detection else None,
-        _segmentation(outputs, letterbox) if segmentation else None,
-        tuple(_classification(outputs, task) for task in bundle.classifications),
+        _segmentation(outputs, letterbox, mask_smoothing) if segmentation else None,
+        tuple(_classification(outputs, task) for task in bundle.classifications if asked(task)),
         {},
     )
 
@@ -69,7 +87,7 @@ def select_boxes(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
     letterbox: Letterbox,
-    score_threshold: float,
+    score_threshold: Threshold,
     nms_iou: float,
     max_detections: int,
 ) -> Detections:
@@ -79,7 +97,7 @@ def select_boxes(
         boxes: float32 [N, 4], x1 y1 x2 y2 in input pixels, of any value.
         scores: float32 [N, K], of any value.
         letterbox: Where the source image lies in the network input.
-        score_threshold: Smallest score, 0 to 1.
+        score_threshold: Smallest score.
         nms_iou: Overlap from which the weaker of two boxes of a class is dropped, 0 to 1.
         max_detections: Most boxes.
 
@@ -112,7 +130,7 @@ def select_boxes(
 
 
 def _detections(
-    outputs: Outputs, letterbox: Letterbox, task: TaskInfo, score_threshold: float | None
+    outputs: Outputs, letterbox: Letterbox, task: TaskInfo, score_threshold: Threshold | None
 ) -> Detections:
     threshold = task.score_threshold if score_threshold is None else score_threshold
     scores = _checked(outputs, 'scores', np.float32, (None, len(task.classes)))
@@ -120,9 +138,17 @@ def _detections(
     return select_boxes(boxes, scores, letterbox, threshold, task.nms_iou, task.max_detections)
 
 
-def _segmentation(outputs: Outputs, letterbox: Letterbox) -> Segmentation:
+def _segmentation(outputs: Outputs, letterbox: Letterbox, smoothing: int) -> Segmentation:
     shape = (letterbox.input_height, letterbox.input_width)
-    return Segmentation(letterbox.mask_to_source(_checked(outputs, 'mask', np.uint8, shape)))
+    mask = _checked(outputs, 'mask', np.uint8, shape)
+    if smoothing:
+        # What the network says of the border around the picture has no vote.
+        top, left = letterbox.top, letterbox.left
+        bottom, right = top + letterbox.scaled_height, left + letterbox.scaled_width
+        inner = smooth_mask(mask[top:bottom, left:right], smoothing)
+        mask = mask.copy()
+        mask[top:bottom, left:right] = inner
+    return Segmentation(letterbox.mask_to_source(mask))
 
 
 def _classification(outputs: Outputs, task: TaskInfo) -> Classification:

@@ -96,9 +96,9 @@ class FrameResults:
     """Everything the tail says about one frame.
 
     Args:
-        detections: None when the bundle has no detection task.
-        segmentation: None when the bundle has no segmentation task.
-        classifications: One per classification task, in the order of the bundle.
+        detections: None when the bundle has no detection task, or nobody asked.
+        segmentation: None when the bundle has no segmentation task, or nobody asked.
+        classifications: One per classification task that was asked for, in the order of the bundle.
         times: Durations of the stages that made it.
     """
 

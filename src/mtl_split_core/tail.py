@@ -2,7 +2,7 @@
 """The server side of a frame: check, decode, tail network, results."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from mtl_split_core.errors import PacketError, RefusalReason
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.packet import FeaturePacket, check_packet
 from mtl_split_core.pictures import PICTURE_QUALITY, decode_picture, encode_picture
-from mtl_split_core.postprocess import output_names, postprocess
+from mtl_split_core.postprocess import Threshold, output_names, postprocess
 from mtl_split_core.results import FrameResults
 from mtl_split_core.timing import StageClock
 
@@ -45,7 +45,8 @@ class TailStage:
         bundle: Bundle in use.
         network: Its tail, loaded.
         encoder: Its encoder, loaded; needed for packets that carry a picture.
-        score_threshold: Smallest score of a box, 0 to 1; the bundle's when None. May be set live.
+        score_threshold: Smallest score of a box; the bundle's when None. May be set live, as
+            `mask_smoothing` may, see postprocess().
         now: Monotonic clock, nanoseconds.
 
     Raises:
@@ -58,11 +59,12 @@ class TailStage:
         network: Network,
         *,
         encoder: Network | None = None,
-        score_threshold: float | None = None,
+        score_threshold: Threshold | None = None,
         now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         check_network(network, 'tail', {'z_b': (1, *bundle.feature_shape)}, output_names(bundle))
         self.score_threshold = score_threshold
+        self.mask_smoothing = 0
         self._bundle = bundle
         self._network = network
         self._encoder = Encoder(bundle, encoder) if encoder else None
@@ -126,11 +128,12 @@ class TailStage:
                 z = self._codecs[codec].decode(packet.payload, packet.rate, shape)
         return Prepared(packet.letterbox, z, picture, clock)
 
-    def finish(self, prepared: Prepared) -> FrameResults:
+    def finish(self, prepared: Prepared, wanted: Collection[str] | None = None) -> FrameResults:
         """Answer what was decoded; arguments and errors as of run().
 
         Args:
             prepared: From prepare().
+            wanted: Names of the tasks whose results somebody reads; None for all.
 
         Returns:
             Results in source pixels; times: decode, tail, postprocess, and encode for a picture.
@@ -145,27 +148,44 @@ class TailStage:
             with prepared.clock.stage('encode'):
                 self._encoder.normalise(prepared.picture)
                 z = self._encoder.run()
-        return self._answer(z, prepared.letterbox, prepared.clock)
+        return self._answer(z, prepared.letterbox, prepared.clock, wanted)
 
-    def run_features(self, z: NDArray[np.float32], letterbox: Letterbox) -> FrameResults:
+    def run_features(
+        self,
+        z: NDArray[np.float32],
+        letterbox: Letterbox,
+        wanted: Collection[str] | None = None,
+    ) -> FrameResults:
         """Answer features that never were a packet.
 
         Args:
             z: Z_b, float32 [C, h, w].
             letterbox: Where the source image lies in the network input.
+            wanted: Names of the tasks whose results somebody reads; None for all.
 
         Returns:
             Results in source pixels; times: tail, postprocess.
         """
-        return self._answer(z, letterbox, StageClock(self._now))
+        return self._answer(z, letterbox, StageClock(self._now), wanted)
 
     def _answer(
-        self, z: NDArray[np.float32], letterbox: Letterbox, clock: StageClock
+        self,
+        z: NDArray[np.float32],
+        letterbox: Letterbox,
+        clock: StageClock,
+        wanted: Collection[str] | None,
     ) -> FrameResults:
         with clock.stage('tail'):
             outputs = self._network.run({'z_b': z[np.newaxis]})
         with clock.stage('postprocess'):
-            results = postprocess(outputs, letterbox, self._bundle, self.score_threshold)
+            results = postprocess(
+                outputs,
+                letterbox,
+                self._bundle,
+                self.score_threshold,
+                mask_smoothing=self.mask_smoothing,
+                wanted=wanted,
+            )
         return replace(results, times=clock.times)
 
     def _picture_encoder(self, codec: CodecId) -> Encoder:

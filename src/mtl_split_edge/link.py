@@ -83,6 +83,10 @@ class LinkState:
         self._arrivals: deque[tuple[float, int, int]] = deque()
         self._lock = threading.Lock()
 
+    def expect(self, fingerprint: int) -> None:
+        """Judge reports against another bundle from now on."""
+        self._fingerprint = fingerprint
+
     def sent(self, sequence: int, now: float | None = None) -> None:
         """Packet `sequence` goes out now."""
         with self._lock:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole network on the camera side, for when the server is out of reach."""
 
-from mtl_split_core.backend import BackendOptions, load_network
-from mtl_split_core.bundle import Bundle, TaskType, load_bundle
-from mtl_split_core.errors import BundleError
+import numpy as np
+from numpy.typing import NDArray
+
+from mtl_split_core.bundle import Bundle
+from mtl_split_core.encode import EncodeStage
+from mtl_split_core.results import FrameResults
 from mtl_split_core.tail import TailStage
-from mtl_split_ros.parameters import Parameters
+from mtl_split_ros.answer_filter import AnswerFilter
 from mtl_split_ros.result_topics import ResultTopics
 
 
@@ -14,35 +17,46 @@ class LocalAnswers:
 
     Args:
         topics: Where the results go.
-        bundle: Bundle in use.
-        settings: Of the node.
-
-    Raises:
-        BundleError: The bundle is another one by now; modes change while a node runs.
+        answers: What of them is wanted.
+        tail: Of the bundle in use, warm.
     """
 
-    def __init__(self, topics: ResultTopics, bundle: Bundle, settings: Parameters) -> None:
-        if load_bundle(bundle.path).fingerprint != bundle.fingerprint:
-            msg = f'{bundle.path} was replaced since this node started: start it anew'
-            raise BundleError(msg)
-        network = load_network(
-            bundle.tail_path,
-            settings.text('backend'),
-            BackendOptions(settings.integer('threads'), settings.texts('providers')),
-        )
-        self._settings = settings
-        self._detection = bundle.task(TaskType.DETECTION)
-        self.tail = TailStage(bundle, network)
-        self.tail.warm_up()
+    def __init__(self, topics: ResultTopics, answers: AnswerFilter, tail: TailStage) -> None:
         self.topics = topics
-        self._threshold: float | None = None
-        self.follow_threshold()
+        self._answers = answers
+        self._tail = tail
+        self._follow()
 
-    def follow_threshold(self) -> None:
-        """Take over the parameter `score_threshold`."""
-        threshold = self._settings.number('score_threshold')
-        if threshold != self._threshold:
-            self._threshold = threshold
-            self.tail.score_threshold = threshold if threshold >= 0 else None
-            default = self._detection.score_threshold if self._detection else 0.0
-            self.topics.announce_labels(threshold if threshold >= 0 else default)
+    def take_over(self, bundle: Bundle, answers: AnswerFilter, tail: TailStage) -> None:
+        """Answer by another bundle from now on.
+
+        Args:
+            bundle: Gives the topics.
+            answers: For this bundle.
+            tail: Of this bundle.
+
+        Raises:
+            MtlSplitError: A topic that only this bundle has cannot be made.
+        """
+        self.topics.take_over(bundle)
+        self._answers, self._tail = answers, tail
+        self._follow()
+
+    def answer(self, stage: EncodeStage, image: NDArray[np.uint8]) -> FrameResults:
+        """Answer an image with what somebody subscribes.
+
+        Args:
+            stage: The first half of the network.
+            image: RGB, uint8 [H, W, 3].
+        """
+        self._follow()
+        return self._tail.run_features(*stage.features(image), self.topics.wanted())
+
+    def answer_whole(self, stage: EncodeStage, image: NDArray[np.uint8]) -> FrameResults:
+        """Answer an image with the results of all heads; arguments as of answer()."""
+        return self._tail.run_features(*stage.features(image))
+
+    def _follow(self) -> None:
+        threshold = self._answers.follow(self._tail)
+        if threshold is not None:
+            self.topics.announce_labels(threshold)

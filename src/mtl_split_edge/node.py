@@ -3,7 +3,9 @@
 
 import secrets
 import socket
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +15,21 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from mtl_split_core.backend import BackendOptions, load_network
-from mtl_split_core.bundle import load_bundle
-from mtl_split_core.bundle_search import inside
-from mtl_split_core.encode import EncodeStage
-from mtl_split_core.errors import ImageError
-from mtl_split_core.profile import Mode, Profile, ProfilePoint, load_profile
+from mtl_split_core.errors import ImageError, MtlSplitError
+from mtl_split_core.profile import Mode, Profile, ProfilePoint
 from mtl_split_edge.chooser import Chooser
 from mtl_split_edge.decision import Decision, PolicySettings
 from mtl_split_edge.fates import Fate, Fates, LinkView, Outcome
 from mtl_split_edge.ledger import Ledger, Sent
 from mtl_split_edge.link import LinkState, Report
+from mtl_split_edge.loading import Loaded, load, load_measured, load_tail
 from mtl_split_edge.local_answers import LocalAnswers
 from mtl_split_edge.modes import AUTO, Wish
+from mtl_split_edge.moment import moment_of
 from mtl_split_edge.parameters import EDGE_PARAMETERS
-from mtl_split_edge.pipeline import EdgePipeline
+from mtl_split_edge.pipeline import EdgePipeline, check_rate
 from mtl_split_edge.servers import Servers
+from mtl_split_ros.answer_filter import AnswerFilter
 from mtl_split_ros.complaints import Complaints
 from mtl_split_ros.diagnostics import Updater
 from mtl_split_ros.image_topic import ImageTopic
@@ -45,6 +46,8 @@ from mtl_split_ros.qos import (
     status_profile,
 )
 from mtl_split_ros.result_topics import ResultTopics
+from mtl_split_ros.services import Services, aside, at_rest
+from mtl_split_ros.snapshot import Moment, offer_snapshot
 from mtl_split_ros.status import Level, Status
 from mtl_split_ros.timers import steady_timer
 from mtl_split_ros.windows import RateMeter
@@ -80,16 +83,12 @@ class EdgeNode(Node):
         super().__init__('edge')
         self._log = self.get_logger()  # type: ignore[no-untyped-call]
         self._settings = settings = Parameters(self, EDGE_PARAMETERS)
-        self._bundle = bundle = load_bundle(settings.text('bundle'))
-        network = load_network(
-            bundle.encoder_path,
-            settings.text('backend'),
-            BackendOptions(settings.integer('threads'), settings.texts('providers')),
-        )
-        self._stage = EncodeStage(bundle, network)
+        loaded = load(settings)
+        self._bundle = bundle = loaded.bundle
+        self._stage = loaded.stage
         # what the server says of an edge before this one must not be taken for our frames
         self._pipeline = EdgePipeline(bundle, self._stage, secrets.randbits(32))
-        self._stage.warm_up()
+        self._answers = AnswerFilter(settings, bundle)
         self._local: LocalAnswers | None = None
         self._profile: Profile | None = None
         settings.guard(self._check_parameter)
@@ -103,12 +102,16 @@ class EdgeNode(Node):
         self._camera = RateMeter()
         nothing = Profile(bundle.name, bundle.fingerprint, 'unmeasured', 0, ())
         self._chooser = Chooser(self._profile or nothing, PolicySettings())
+        # held while a frame is worked on, and while the bundle changes
+        self._at_rest = threading.Lock()
+        self._shown: _Picture | None = None
+        self._sent: FeatureMap | None = None
         self._wish: Wish | None = None
         self._replaced = 0
         self._answered_here = False
         self._stamp_warned = False
         self._slot: NewestSlot[_Arrival] = NewestSlot()
-        self._worker = Worker(self._slot, self._handle, self._failed)
+        self._worker = Worker(self._slot, self._work, self._failed)
         reliability = settings.text('feature_reliability')
         self._features = make_publisher(self, FeatureMap, 'features', features_profile(reliability))
         self._contract = make_publisher(self, SplitContract, 'contract', latched_profile())
@@ -124,8 +127,11 @@ class EdgeNode(Node):
         updater.add('answers', self._fill_answers)
         steady_timer(self, SETTLE_PERIOD_S, self._settle)
 
-        session, now = secrets.randbits(64), self.get_clock().now().to_msg()
-        self._contract.publish(contract_msg(bundle, session, now))
+        self._session = secrets.randbits(64)
+        self._announce()
+        services = Services(self)
+        services.offer('reload_bundle', self._reload)
+        offer_snapshot(self, services, settings.text('snapshot_dir'), updater, self._look)
         self._worker.start()
         self._log.info(
             f'ready: bundle {bundle.name} {bundle.version} ({bundle.fingerprint:016x}), '
@@ -138,6 +144,10 @@ class EdgeNode(Node):
         self._worker.stop()
         super().destroy_node()  # type: ignore[no-untyped-call]
 
+    def _announce(self) -> None:
+        now = self.get_clock().now().to_msg()
+        self._contract.publish(contract_msg(self._bundle, self._session, now))
+
     def _on_image(self, message: Image | CompressedImage) -> None:
         now = time.monotonic()
         self._camera.add(now=now)
@@ -147,6 +157,10 @@ class EdgeNode(Node):
                 displaced.message.header,
                 Fate(Outcome.DROPPED, reason='a newer image came', elapsed_s=now - displaced.at),
             )
+
+    def _work(self, arrival: _Arrival) -> None:
+        with self._at_rest:
+            self._handle(arrival)
 
     def _handle(self, arrival: _Arrival) -> None:
         started = time.monotonic()
@@ -173,6 +187,7 @@ class EdgeNode(Node):
                 f'images on {self._images.name} have a stamp of zero; it is passed on as it is'
             )
         picture = _Picture(image, header, arrival.at, started, time.monotonic())
+        self._shown = picture
         if decision.point.mode is Mode.LOCAL:
             if self._answer_here(picture, decision) and decision.probe:
                 self._send(picture, decision.probe, self._until(picture, wish), decision=None)
@@ -223,6 +238,7 @@ class EdgeNode(Node):
         self._chooser.sent(packet.sequence, size, point)
         publishing = time.monotonic()
         self._features.publish(message)
+        self._sent = message
         published = time.monotonic()
         self._pipeline.sent(packet, published - picture.arrived, published - publishing)
 
@@ -230,8 +246,7 @@ class EdgeNode(Node):
         """Answer on this machine; False if the node ends first."""
         assert self._local
         assert decision.point
-        self._local.follow_threshold()
-        results = self._local.tail.run_features(*self._stage.features(picture.image))
+        results = self._local.answer(self._stage, picture.image)
         self._chooser.worked(decision.point, time.monotonic() - picture.started)
         if not self._ledger.wait_until_own(time.monotonic, 2 * self._chooser.link().delay_s):
             return False
@@ -306,15 +321,58 @@ class EdgeNode(Node):
     def _check_parameter(self, name: str, value: Value) -> None:
         if name == 'rate' and isinstance(value, int):
             self._pipeline.check_rate(value)
+        self._answers.check(name, value)
         if name == 'mode' and value == AUTO and self._profile is None:
-            self._profile = self._load_profile()
+            self._profile = load_measured(self._settings, self._bundle)
         if name == 'mode' and value in (AUTO, Mode.LOCAL) and self._local is None:
+            tail = load_tail(self._settings, self._bundle)
             topics = ResultTopics(self, self._bundle, overlay=False)
-            self._local = LocalAnswers(topics, self._bundle, self._settings)
+            self._local = LocalAnswers(topics, self._answers, tail)
 
-    def _load_profile(self) -> Profile:
-        name = self._settings.text('profile')
-        return load_profile(self._bundle, inside(self._bundle.path, name) if name else None)
+    async def _reload(self) -> str:
+        local, auto = self._local is not None, self._settings.text('mode') == AUTO
+        loaded = await aside(self, lambda: load(self._settings, tail=local, profile=auto))
+        async with at_rest(self, self._at_rest):
+            self._take_over(loaded)
+        bundle = loaded.bundle
+        return f'bundle {bundle.name} {bundle.version} ({bundle.fingerprint:016x})'
+
+    def _take_over(self, loaded: Loaded) -> None:
+        """Go on with another bundle; an error leaves everything as it was."""
+        bundle = loaded.bundle
+        check_rate(bundle, self._settings.integer('rate'))
+        answers = AnswerFilter(self._settings, bundle)
+        auto = self._settings.text('mode') == AUTO
+        if (self._local and not loaded.tail) or (auto and not loaded.profile):
+            msg = 'the mode was changed meanwhile: call ~/reload_bundle again'
+            raise MtlSplitError(msg)
+        if self._local and loaded.tail:
+            try:
+                self._local.take_over(bundle, answers, loaded.tail)
+            except MtlSplitError:
+                self._local.topics.take_over(self._bundle)
+                raise
+        self._bundle, self._stage, self._answers = bundle, loaded.stage, answers
+        self._pipeline.take_over(bundle, loaded.stage)
+        self._link.expect(bundle.fingerprint)
+        self._servers.prefer(bundle.fingerprint)
+        # what is known of the link was learned by frames of the old one
+        self._profile = loaded.profile
+        nothing = Profile(bundle.name, bundle.fingerprint, 'unmeasured', 0, ())
+        self._chooser = Chooser(self._profile or nothing, self._chooser.settings)
+        self._wish = self._sent = None
+        self._announce()
+
+    def _look(self) -> Sequence[Moment]:
+        """Return what a snapshot shows."""
+        with self._at_rest:
+            picture, results = self._shown, None
+            if picture is None:
+                msg = f'no image has come yet on {self._images.name}'
+                raise MtlSplitError(msg)
+            if self._local:
+                results = self._local.answer_whole(self._stage, picture.image)
+            return [moment_of(picture.image, picture.header, self._sent, results, self._bundle)]
 
     def _follow_parameters(self) -> Wish:
         settings = self._settings
@@ -372,6 +430,8 @@ class EdgeNode(Node):
             self._chooser.counts,
             self._link_view(),
         )
+        if self._local:
+            self._local.topics.fill(status)
 
 
 def report_from_msg(message: LinkReport) -> Report:

@@ -3,7 +3,9 @@
 
 from mtl_split_core.codecs import PICTURE_FORMATS
 from mtl_split_core.pictures import PICTURE_QUALITY
+from mtl_split_ros.answer_filter import answer_parameters
 from mtl_split_ros.parameters import ParameterSpec, print_generated
+from mtl_split_ros.snapshot import SNAPSHOT_DIR
 
 CODECS = ('entropy', 'float16', 'lossless')
 MODES = ('split', 'remote', 'local', 'auto')
@@ -54,22 +56,7 @@ EDGE_PARAMETERS = (
         'For mode auto: file in the directory of the bundle, as `mtl-split profile` writes it; '
         'empty takes the one of this machine.',
     ),
-    ParameterSpec(
-        'score_threshold',
-        -1.0,
-        'For local answers, as on the server: detections below this score are left out; negative '
-        'takes the threshold of the bundle.',
-        limits=(-1.0, 1.0),
-        live=True,
-    ),
-    ParameterSpec(
-        'class_id',
-        'name',
-        'For local answers, as on the server: what `class_id` of detections and classification '
-        'holds.',
-        choices=('name', 'index'),
-        live=True,
-    ),
+    *answer_parameters('For local answers, as on the server: '),
     ParameterSpec(
         'image_transport',
         'raw',
@@ -96,6 +83,7 @@ EDGE_PARAMETERS = (
         'Reliability of the `features` publisher.',
         choices=('reliable', 'best_effort'),
     ),
+    SNAPSHOT_DIR,
     ParameterSpec(
         'diagnostic_updater.period', 1.0, 'Seconds between diagnostics.', limits=(0.1, 60.0)
     ),

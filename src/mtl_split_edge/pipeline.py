@@ -37,18 +37,17 @@ class EdgePipeline:
         self._total = StageWindows()
         self._stages = StageWindows()
 
+    def take_over(self, bundle: Bundle, stage: EncodeStage) -> None:
+        """Encode by another bundle from now on; the numbers go on."""
+        self._bundle, self._stage = bundle, stage
+
     def check_rate(self, rate: int) -> None:
         """Refuse a rate that the bundle does not have.
 
         Raises:
             MtlSplitError: Names the rate and those there are.
         """
-        if not DEFAULT_RATE <= rate < len(self._bundle.rates):
-            msg = (
-                f'parameter rate is {rate}; bundle {self._bundle.name} has rates 0 to '
-                f'{len(self._bundle.rates) - 1}, and -1 for its default {self._bundle.default_rate}'
-            )
-            raise MtlSplitError(msg)
+        check_rate(self._bundle, rate)
 
     def encode(
         self, image: NDArray[np.uint8], *, rate: int, codec: str, wait_s: float, convert_s: float
@@ -122,6 +121,20 @@ class EdgePipeline:
         for percent, value in self._bytes.percentiles().items():
             status.add(f'bytes p{percent}', round(value))
         status.values += [*self._total.values(), *self._stages.values()]
+
+
+def check_rate(bundle: Bundle, rate: int) -> None:
+    """Refuse a rate that a bundle does not have.
+
+    Raises:
+        MtlSplitError: Names the rate and those there are.
+    """
+    if not DEFAULT_RATE <= rate < len(bundle.rates):
+        msg = (
+            f'parameter rate is {rate}; bundle {bundle.name} has rates 0 to '
+            f'{len(bundle.rates) - 1}, and -1 for its default {bundle.default_rate}'
+        )
+        raise MtlSplitError(msg)
 
 
 class SentTimes:

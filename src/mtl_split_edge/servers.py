@@ -40,6 +40,11 @@ class Servers:
         self._current: int | None = None
         self._lock = threading.Lock()
 
+    def prefer(self, fingerprint: int) -> None:
+        """Prefer the servers with another bundle from now on."""
+        with self._lock:
+            self._fingerprint = fingerprint
+
     def heard(self, report: Report, now: float) -> bool:
         """A possible report arrived.
 

@@ -27,12 +27,20 @@ class Updater:
         self._name = node.get_fully_qualified_name().lstrip('/')
         self._hardware_id = hardware_id
         self._tasks: dict[str, Task] = {}
+        self._latest: DiagnosticArray | None = None
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         steady_timer(node, period_s, self.update)
 
     def add(self, name: str, task: Task) -> None:
         """Add a task that fills a fresh status at every update."""
         self._tasks[name] = task
+
+    def latest(self) -> DiagnosticArray:
+        """What was published last; before the first time what would be."""
+        if self._latest is None:
+            self.update()
+        assert self._latest is not None
+        return self._latest
 
     def update(self) -> None:
         """Run all tasks and publish."""
@@ -50,4 +58,5 @@ class Updater:
                     values=[KeyValue(key=key, value=value) for key, value in status.values],
                 )
             )
+        self._latest = array
         self._publisher.publish(array)

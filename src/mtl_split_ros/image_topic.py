@@ -17,7 +17,11 @@ class ImageTopic:
     """Subscribes `image` on demand and watches it."""
 
     def __init__(
-        self, node: Node, transport: str, callback: Callable[[Image | CompressedImage], None]
+        self,
+        node: Node,
+        transport: str,
+        callback: Callable[[Image | CompressedImage], None],
+        topic: str = 'image',
     ) -> None:
         """Resolve the names.
 
@@ -25,12 +29,13 @@ class ImageTopic:
             node: Whose subscription it will be.
             transport: 'raw' or 'compressed'.
             callback: Called with every image.
+            topic: Its name before remapping.
         """
         self._node = node
         self._callback = callback
         self._compressed = transport == 'compressed'
         # as image_transport does: remap the base topic, then append the transport
-        raw_name = node.resolve_topic_name('image')
+        raw_name = node.resolve_topic_name(topic)
         names = (raw_name, f'{raw_name}/compressed')
         self.name = names[self._compressed]
         self._other_name = names[not self._compressed]

@@ -33,6 +33,7 @@ class ParameterSpec:
         text: What it does, with the unit.
         choices: Allowed strings, empty for any.
         limits: Lowest and highest number, None for any.
+        form: What may be given, in words, where choices and limits do not say it.
         live: Whether it can be changed while the node runs.
     """
 
@@ -41,10 +42,13 @@ class ParameterSpec:
     text: str
     choices: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
+    form: str = ''
     live: bool = False
 
     def allowed(self) -> str:
         """What may be given, in words."""
+        if self.form:
+            return self.form
         if self.choices:
             return ', '.join(choice or "''" for choice in self.choices)
         if self.limits:
@@ -65,7 +69,7 @@ class ParameterSpec:
         """The descriptor that `ros2 param describe` shows."""
         descriptor = ParameterDescriptor(
             description=self.text,
-            additional_constraints=f'one of: {self.allowed()}' if self.choices else '',
+            additional_constraints=f'one of: {self.allowed()}' if self.choices else self.form,
             read_only=not self.live,
         )
         if self.limits and isinstance(self.default, float):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The results of one frame as messages with their topics; the nodes and recordings share this."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -37,7 +37,11 @@ def result_types(bundle: Bundle) -> dict[str, type]:
 
 
 def result_messages(
-    results: FrameResults, bundle: Bundle, class_id: str, header: Header
+    results: FrameResults,
+    bundle: Bundle,
+    class_id: str,
+    header: Header,
+    topics: Collection[str] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """Make the messages of one frame.
 
@@ -46,19 +50,25 @@ def result_messages(
         bundle: Gives the tasks.
         class_id: 'name' or 'index'.
         header: Of the source image, goes out as it is.
+        topics: Those for which to make messages; None for all.
 
     Yields:
         Topic and message, in the order of publishing: the small ones first.
     """
+
+    def asked(topic: str) -> bool:
+        return topics is None or topic in topics
+
     detection = bundle.task(TaskType.DETECTION)
-    if detection and results.detections is not None:
+    if detection and results.detections is not None and asked(DETECTIONS):
         yield DETECTIONS, detections_msg(results.detections, detection, class_id, header)
-    topics = classification_topics(bundle)
+    names = classification_topics(bundle)
     tasks = {task.name: task for task in bundle.classifications}
     for result in results.classifications:
-        task = tasks[result.task]
-        yield topics[result.task], classification_msg(result, task, class_id, header)
-    if bundle.task(TaskType.SEGMENTATION) and results.segmentation is not None:
+        if asked(names[result.task]):
+            message = classification_msg(result, tasks[result.task], class_id, header)
+            yield names[result.task], message
+    if bundle.task(TaskType.SEGMENTATION) and results.segmentation is not None and asked(MASK):
         yield MASK, to_image_msg(results.segmentation.mask, 'mono8', header)
 
 

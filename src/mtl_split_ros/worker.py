@@ -46,13 +46,16 @@ class NewestSlot(Generic[Item]):
         """Wait for an item; None once the slot is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._item is not None or self._closed)
+            if self._closed:
+                return None
             item, self._item = self._item, None
             return item
 
     def close(self) -> None:
         """Let whoever waits go, and forget what is stored."""
         with self._changed:
-            self._closed, self._item = True, None
+            self._closed = True
+            self._item = None
             self._changed.notify_all()
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server node's parameters; run as a module, prints the README table (or --yaml the config)."""
 
+from mtl_split_ros.answer_filter import answer_parameters
 from mtl_split_ros.parameters import ParameterSpec, print_generated
+from mtl_split_ros.snapshot import SNAPSHOT_DIR
 
 SERVER_PARAMETERS = (
     ParameterSpec(
@@ -11,19 +13,12 @@ SERVER_PARAMETERS = (
         '$MTL_SPLIT_BUNDLES and among the shipped models.',
     ),
     ParameterSpec(
-        'score_threshold',
-        -1.0,
-        'Detections below this score are left out; negative takes the threshold of the bundle.',
-        limits=(-1.0, 1.0),
-        live=True,
+        'cameras',
+        ('',),
+        'Namespaces of the cameras that share this server, below its own; an empty name: one '
+        'camera, in the namespace of the server.',
     ),
-    ParameterSpec(
-        'class_id',
-        'name',
-        'What `class_id` of detections and classification holds.',
-        choices=('name', 'index'),
-        live=True,
-    ),
+    *answer_parameters(),
     ParameterSpec('backend', 'onnxruntime', 'Inference backend that runs the tail.'),
     ParameterSpec('threads', 2, 'Threads of the tail.', limits=(1, 256)),
     ParameterSpec(
@@ -57,6 +52,7 @@ SERVER_PARAMETERS = (
         'Link reports per second while nothing is answered; one follows each answer, too.',
         limits=(0.1, 50.0),
     ),
+    SNAPSHOT_DIR,
     ParameterSpec(
         'diagnostic_updater.period', 1.0, 'Seconds between diagnostics.', limits=(0.1, 60.0)
     ),

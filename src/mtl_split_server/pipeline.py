@@ -44,6 +44,10 @@ class ServerFigures:
         self._replaced = self._elsewhere = self._probes = 0
         self.link = LinkAccounting()
 
+    def take_over(self, bundle: Bundle) -> None:
+        """Count for another bundle from now on; what was counted stays."""
+        self._bundle = bundle
+
     def arrived(self, camera: str, sequence: int | None, size: int) -> None:
         """A frame arrived; None for its number where it is refused, so that it is not followed."""
         self._bytes.add(size)

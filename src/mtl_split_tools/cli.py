@@ -29,6 +29,7 @@ COMMANDS = {
     'eval': ('mtl_split_tools.eval', 'measure accuracy and bytes on labelled pictures'),
     'bench-codec': ('mtl_split_tools.bench_codec', 'measure the codec and its rates, for the docs'),
     'profile': ('mtl_split_tools.profile', 'measure on this machine what each mode and rate costs'),
+    'plan': ('mtl_split_tools.plan.command', 'say where to run what, from profiles and a link'),
     'simulate': (
         'mtl_split_tools.simulate',
         'play bandwidth traces through the policy of the edge',
@@ -45,6 +46,10 @@ COMMANDS = {
         'mtl_split_tools.bench.limits',
         'measure how soon, how often and how large',
     ),
+    'bench-cameras': (
+        'mtl_split_tools.bench.cameras',
+        'measure how many cameras one server answers, and how fairly',
+    ),
     'bench-report': (
         'mtl_split_tools.bench_report.command',
         'draw what bench measured, fill docs/performance.md',
@@ -55,6 +60,10 @@ COMMANDS = {
     ),
     'soak': ('mtl_split_tools.soak.command', 'run for long, with a fault every 20 seconds'),
     'fuzz': ('mtl_split_tools.fuzz.command', 'throw damaged messages at all that reads the wire'),
+    'experiment': (
+        'mtl_split_tools.experiments.command',
+        'repeat what the papers claim (needs the train extra)',
+    ),
     'train': ('mtl_split_train.cli_train', 'train a network (needs the train extra)'),
     'export': ('mtl_split_train.cli_export', 'make a bundle of a trained network (train extra)'),
 }
@@ -112,7 +121,7 @@ def _run(argv: list[str]) -> int:
             subparsers.add_parser(name, help=text)
             continue
         # Only the command that runs is imported: `inspect` needs no ROS, `replay` no network.
-        module = _load(name, module_name)
+        module = load_command(name, module_name)
         subparser = subparsers.add_parser(
             name,
             help=text,
@@ -126,7 +135,16 @@ def _run(argv: list[str]) -> int:
     return int(run(options) or 0) if run else 0
 
 
-def _load(name: str, module_name: str) -> ModuleType:
+def load_command(name: str, module_name: str) -> ModuleType:
+    """Import the module of a command.
+
+    Args:
+        name: What a person typed, for the error.
+        module_name: The module.
+
+    Raises:
+        MtlSplitError: It needs something that is not installed; says what to do.
+    """
     try:
         return import_module(module_name)
     except ModuleNotFoundError as error:

@@ -116,8 +116,8 @@ def test_both_sides_have_their_arguments(environment: dict[str, str]) -> None:
     names = re.findall(r"^    '(\w+)':", text, re.MULTILINE)
     assert len(names) == len(set(names))
     assert {
-        'bag', 'bundle', 'class_id', 'codec', 'image_topic', 'image_transport', 'log_level',
-        'namespace', 'params_file', 'rate', 'rviz', 'score_threshold', 'use_sim_time',
+        'bag', 'bundle', 'cameras', 'class_id', 'codec', 'image_topic', 'image_transport',
+        'log_level', 'namespace', 'params_file', 'rate', 'rviz', 'score_threshold', 'use_sim_time',
     } <= set(names)  # fmt: skip
 
 
@@ -150,6 +150,64 @@ def test_arguments_reach_the_nodes(
     for (node, name), value in wanted.items():
         options = ('--no-daemon', '--spin-time', '3', f'/front/{node}', name)
         assert value in ros2('param', 'get', *options, environment=environment), (node, name)
+
+
+@pytest.mark.ros
+def test_cameras_get_an_edge_each_and_share_a_server(
+    launched: Launched, environment: dict[str, str], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """What the file gives to one camera wins over an argument for all; results in namespaces."""
+    cameras = tmp_path / 'cameras.yaml'
+    cameras.write_text('front: {rate: 0, image_topic: /image}\nleft: {image_topic: /image}\n')
+    launched.start(
+        'edge_server.launch.py',
+        f'bundle:={tiny_bundle.path}',
+        f'cameras:={cameras}',
+        'namespace:=truck',
+        'rate:=1',
+        'bag:=camvid_val',
+        'loop:=true',
+    )
+    launched.wait_for('[truck.front.edge]: ready', '[truck.left.edge]: ready')
+    launched.wait_for('[truck.server]: ready', '/truck/front/features, /truck/left/features')
+    assert launched.output.count('process started with pid') == 4
+    wanted = {
+        ('/truck/front/edge', 'rate'): '0',
+        ('/truck/left/edge', 'rate'): '1',
+        ('/truck/server', 'cameras'): "['front', 'left']",
+    }
+    for (node, name), value in wanted.items():
+        options = ('--no-daemon', '--spin-time', '3', node, name)
+        assert value in ros2('param', 'get', *options, environment=environment), (node, name)
+    once = ('--once', '--no-daemon', '--spin-time', '3', '--field', 'header.frame_id')
+    for camera in ('front', 'left'):
+        answer = ros2(
+            'topic', 'echo', *once, f'/truck/{camera}/detections',
+            'vision_msgs/msg/Detection2DArray', environment=environment,
+        )  # fmt: skip
+        assert answer.startswith('camera')
+
+
+@pytest.mark.ros
+def test_one_side_alone_with_cameras(
+    launched: Launched, environment: dict[str, str], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """On two machines each launch file gets the same argument."""
+    server = Launched(environment, tmp_path / 'server')
+    try:
+        arguments = (f'bundle:={tiny_bundle.path}', 'cameras:=front,left')
+        launched.start('edge.launch.py', *arguments)
+        server.start('server.launch.py', *arguments, 'image_topic:=image_raw')
+        launched.wait_for('[front.edge]: ready', '[left.edge]: ready')
+        server.wait_for('[server]: ready', '/front/features, /left/features')
+    finally:
+        server.end()
+
+
+@pytest.mark.ros
+def test_cameras_that_cannot_be_are_named(launched: Launched) -> None:
+    launched.start('edge_server.launch.py', 'cameras:=front,/left')
+    launched.wait_for("camera '/left' is no namespace below that of the nodes")
 
 
 @pytest.mark.ros

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What waits for the server's worker, and what its cameras share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mtl_split.msg import FeatureMap
+
+from mtl_split_core.bundle import Bundle
+from mtl_split_core.results import FrameResults
+from mtl_split_core.tail import Prepared, TailStage
+from mtl_split_ros.parameters import Parameters
+from mtl_split_server.overlays import Picture
+from mtl_split_server.schedule import CameraQueue
+
+if TYPE_CHECKING:
+    from mtl_split_server.camera import Camera
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame that waits for its turn.
+
+    Args:
+        camera: Whose it is.
+        message: As it came.
+        prepared: Checked and decoded; None where it is decoded when its turn comes.
+        at: When it came, monotonic seconds.
+    """
+
+    camera: 'Camera'
+    message: FeatureMap
+    prepared: Prepared | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """An overlay that waits for its turn: the image came after its results."""
+
+    camera: 'Camera'
+    image: Picture
+    results: FrameResults
+    bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all cameras of a server share.
+
+    Args:
+        settings: Parameters of the node.
+        bundle: In use.
+        tail: Loaded.
+        session: Of the server process.
+        queue: Takes what is to be worked on.
+        busy_s: Seconds for which the worker worked so far.
+    """
+
+    settings: Parameters
+    bundle: Bundle
+    tail: TailStage
+    session: int
+    queue: CameraQueue[Frame | Drawing]
+    busy_s: Callable[[], float]
