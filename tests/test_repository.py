@@ -121,7 +121,8 @@ def pins(lock: str) -> dict[str, set[str]]:
 
 def test_locks_of_one_environment_agree() -> None:
     whole: dict[str, set[str]] = {}
-    for lock in ('ros', 'build', 'edge', 'runtime', 'dev', 'view', 'audit', 'train', 'torch'):
+    together = ('ros', 'build', 'edge', 'runtime', 'dev', 'docs', 'view', 'audit', 'train', 'torch')
+    for lock in together:
         for name, versions in pins(lock).items():
             assert whole.setdefault(name, versions) == versions, f'{name} in {lock}.txt'
 
@@ -137,7 +138,7 @@ def test_locks_have_hashes(path: Path) -> None:
     assert without == (['torch', 'torchvision'] if path.stem == 'torch' else [])
 
 
-@pytest.mark.parametrize('lock', ['edge', 'runtime', 'dev', 'view', 'jazzy', 'audit'])
+@pytest.mark.parametrize('lock', ['edge', 'runtime', 'dev', 'docs', 'view', 'jazzy', 'audit'])
 def test_nothing_but_training_needs_torch(lock: str) -> None:
     assert not {'torch', 'torchvision', 'lightning', 'tensorboard'} & set(pins(lock))
 

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command in a ```bash block of the documentation, held against what it names.
+
+A command of this project is parsed as the command line would, without being run; what takes a file
+of the repository needs that file. A program of somebody else has to be in OTHERS. Else it fails.
+"""
+
+import argparse
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtl_split_core.errors import MtlSplitError
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted((ROOT / 'docs').rglob('*.md')), ROOT / 'README.md', ROOT / 'security/README.md']
+OTHERS = {
+    'apt-get', 'cd', 'colcon', 'cp', 'do', 'docker', 'done', 'export', 'fastdds', 'for', 'git',
+    'openssl', 'rosdep', 'sed', 'source', 'sudo', 'systemctl',
+}  # fmt: skip
+ROS_OTHERS = {'bag', 'param', 'security', 'service', 'topic', 'node'}
+SEPARATORS = {'&&', '||', ';', '|', '&'}
+
+
+def blocks(page: Path) -> Iterator[str]:
+    yield from re.findall(r'^```bash\n(.*?)^```', page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> Iterator[list[str]]:
+    for line in block.replace('\\\n', ' ').splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars='&|;')
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ';']:
+            if word in SEPARATORS:
+                if words:
+                    yield words
+                words = []
+            elif words or not re.fullmatch(r'[A-Z_]+=.*', word):
+                words.append(word)
+
+
+ALL = [
+    pytest.param(words, id=f'{page.relative_to(ROOT)}: {" ".join(words)}')
+    for page in PAGES
+    for block in blocks(page)
+    for words in commands(block)
+]
+
+
+def parse(words: list[str]) -> None:
+    """As mtl_split_tools.cli does."""
+    from mtl_split_tools.cli import COMMANDS, load_command  # noqa: PLC0415
+
+    name, *rest = words
+    if name == 'COMMAND':
+        return
+    assert name in COMMANDS
+    try:
+        module = load_command(name, COMMANDS[name][0])
+    except MtlSplitError as error:
+        pytest.skip(str(error))
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    module.add_arguments(parser)
+    if '--help' not in rest:
+        _, unknown = parser.parse_known_args(rest)
+        assert unknown == []
+
+
+def launched(words: list[str]) -> None:
+    package, file, *arguments = words
+    assert package == 'mtl_split'
+    described = (ROOT / 'launch' / file).read_text()
+    described += (ROOT / 'src/mtl_split_ros/launching.py').read_text()
+    described += (ROOT / 'config/edge.yaml').read_text() + (ROOT / 'config/server.yaml').read_text()
+    for argument in arguments:
+        name = argument.partition(':=')[0]
+        if name != '--show-args':
+            assert re.search(rf'\b{re.escape(name)}\b', described), f'{file} has no {name}'
+
+
+def of_ros(words: list[str]) -> None:
+    match words:
+        case ['launch', *rest]:
+            launched(rest)
+        case ['run', 'mtl_split', program, *_]:
+            assert (ROOT / 'scripts' / program).is_file()
+        case ['run', package, *_]:
+            assert package == 'rmw_zenoh_cpp'
+        case ['param', 'set' | 'get' | 'describe', node, name, *_]:
+            assert re.search(
+                rf'^ +{name}:', (ROOT / f'config{node}.yaml').read_text(), re.MULTILINE
+            )
+        case _:
+            assert words[0] in ROS_OTHERS
+
+
+def check(words: list[str]) -> None:
+    program, *rest = words
+    for word in words:
+        if re.match(r'(scripts|experiments|systemd|docker|requirements|samples)/', word):
+            assert (ROOT / word).exists(), word
+    if program == 'mtl-split':
+        parse(rest)
+    elif program == 'ros2':
+        of_ros(rest)
+    elif program == 'make':
+        assert re.search(rf'^{rest[0]}:', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+    elif not program.startswith('scripts/'):
+        assert program in OTHERS
+
+
+@pytest.mark.parametrize('words', ALL)
+def test_command_exists(words: list[str]) -> None:
+    check(words)
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        'mtl-split inspekt camvid',
+        'mtl-split inspect camvid --no-such-option',
+        'make nothing',
+        'scripts/nothing',
+        'frobnicate',
+        'ros2 launch mtl_split edge.launch.py no_such_argument:=1',
+        'ros2 param set /edge no_such_parameter 1',
+    ],
+)
+def test_wrong_command_is_found(command: str) -> None:
+    with pytest.raises((AssertionError, argparse.ArgumentError, SystemExit)):
+        check(command.split())
+
+
+def test_there_are_commands() -> None:
+    assert len(ALL) > 50

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What bloom, rosdep, colcon and pip want of the package."""
+
+import re
+import runpy
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
+
+
+def test_rosdep_keys_resolve() -> None:
+    known = yaml.safe_load((Path(__file__).parent / 'rosdep.yaml').read_text())
+    wanted = {str(entry.text) for entry in PACKAGE if entry.tag.endswith('depend')}
+    assert wanted == {*known['released'], *known['ubuntu']}, (
+        'look the new keys up in ros/rosdistro, and write them and the date into rosdep.yaml'
+    )
+    assert all(known['ubuntu'].values())
+
+
+def test_version_is_semantic() -> None:
+    assert re.fullmatch(r'\d+\.\d+\.\d+', str(PACKAGE.findtext('version')))
+
+
+def test_changelog_of_bloom_is_that_of_people() -> None:
+    convert = runpy.run_path(str(ROOT / 'scripts/changelog'))['convert']
+    assert (ROOT / 'CHANGELOG.rst').read_text() == convert((ROOT / 'CHANGELOG.md').read_text()), (
+        'write it anew: scripts/changelog'
+    )
+
+
+def test_changelog_of_bloom_is_read_by_catkin_pkg() -> None:
+    """As at a release: catkin_tag_changelog writes version and date in place of Forthcoming."""
+    module = pytest.importorskip('catkin_pkg.changelog', reason='needs catkin_pkg')
+    text = (ROOT / 'CHANGELOG.rst').read_text()
+    tagged = f'{PACKAGE.findtext("version")} (2026-01-31)'
+    text = text.replace('Forthcoming\n-----------', f'{tagged}\n{"-" * len(tagged)}')
+    changelog = module.Changelog('mtl_split')
+    module.populate_changelog_from_rst(changelog, text)
+    read = list(changelog.foreach_version())
+    assert PACKAGE.findtext('version') in [version for version, _, _ in read]
+    entries = sum(len(part.bullets) for _, _, content in read for part in content)
+    markdown = (ROOT / 'CHANGELOG.md').read_text()
+    assert entries == len(re.findall(r'^- ', markdown, re.MULTILINE))
+
+
+def test_every_package_is_typed() -> None:
+    rooms = [path.parent for path in (ROOT / 'src').glob('*/__init__.py')]
+    assert [room.name for room in rooms if not (room / 'py.typed').is_file()] == []
