@@ -4,6 +4,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from mtl_split_server.parameters import SERVER_PARAMETERS
 
 pytestmark = pytest.mark.ros
 
+ATTEMPTS = 3
 NODES = {'edge': EDGE_PARAMETERS, 'server': SERVER_PARAMETERS}
 WAYS = {'server': 'split', 'edge': 'local'}
 
@@ -43,8 +45,14 @@ def call(graph: Graph, kind: type, name: str, request: Any) -> Any:
     """Call a service and return the answer."""
     client = graph.node.create_client(kind, name)
     assert client.wait_for_service(PATIENCE_S)
-    future = client.call_async(request)
-    answer = wait_for(future.result, f'an answer of {name}', 60)
+    # An answer is lost where the service has found the client's requests and not yet its reader.
+    for _ in range(ATTEMPTS):
+        future = client.call_async(request)
+        with suppress(AssertionError):
+            answer = wait_for(future.result, f'an answer of {name}', 20)
+            break
+    else:
+        pytest.fail(f'{name} does not answer')
     graph.node.destroy_client(client)
     return answer
 
