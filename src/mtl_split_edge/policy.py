@@ -15,7 +15,7 @@ _SAME_WORK = 1.25  # nobody sends more bytes for less accuracy to save less work
 _SETTLED_S = 5.0  # a rung that held for so long was no mistake
 _FAILED_S = 1.0  # a rung that held for less was one
 _RETURN_FAILED_S = 2.0  # as was a return to the link that held for less
-_OUTAGE_S = 1.0  # a link that was unknown for so long may be another one now
+_OUTAGE_S = 1.9  # a link that was silent for so long may be another one now, a full queue is not
 
 
 class Policy:
