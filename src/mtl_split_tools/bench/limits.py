@@ -14,6 +14,7 @@ from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.tail import TailStage
+from mtl_split_tools.bench.buffers import large_buffers
 from mtl_split_tools.bench.plan import UNLIMITED, make_condition
 from mtl_split_tools.bench.record import describe_machine, describe_settings
 from mtl_split_tools.bench.threads import COLUMNS as THREAD_COLUMNS
@@ -137,7 +138,8 @@ def measure_starts(bundle: Bundle, folder: Path, done: Done, *, loopback: bool) 
 
 def measure_streams(bundle: Bundle, folder: Path, done: Done, *, loopback: bool) -> Figures:
     """Return figures by camera rate, and by size of the image."""
-    with Lab(folder, loopback=loopback) as lab:
+    # large images are lost between camera and edge otherwise
+    with Lab(folder, large_buffers(folder), loopback=loopback) as lab:
         server = lab.server(bundle=bundle.path)
         edge = lab.edge(bundle=bundle.path)
         consumer, camera = lab.consumer(), lab.camera(rate=RATES_HZ[0])

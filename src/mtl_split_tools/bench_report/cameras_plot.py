@@ -59,5 +59,5 @@ def _name(rates: Sequence[float]) -> str:
 def _title(rows: Sequence[Row]) -> str:
     most = max(row['answered_hz'] for row in rows)
     worst = min((row['jain'] for row in rows if row['jain'] is not None), default=None)
-    fair = '' if worst is None else f', Jain index {worst:.2f} or more'
+    fair = '' if worst is None else f', Jain index at least {worst:.2f}'
     return f'One server, many cameras: up to {most:.0f} frames a second in all{fair}'
