@@ -102,7 +102,8 @@ class BundleDoor:
         name = random.choice(tuple(tables))
         array = tables[name]
         flat = array.copy().reshape(-1)
-        flat[random.randrange(flat.size)] = random.choice((0, 1, 2**24, 2**31 - 1))
+        extreme = np.array(random.choice((0, 1, 2**24, 2**31 - 1)))
+        flat[random.randrange(flat.size)] = extreme.astype(array.dtype)
         tables[name] = random.choice(
             (
                 flat.reshape(array.shape),
