@@ -33,6 +33,7 @@ RELIABLE = QoSProfile(depth=100)
 BEST_EFFORT = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 PATIENCE_S = 15.0
+ATTEMPTS = 3
 SCRIPTS = Path(__file__).parents[2] / 'scripts'
 
 
@@ -165,18 +166,31 @@ class Graph:
             if not keep:
                 self.node.destroy_subscription(subscription)
 
+    def call(self, kind: type, name: str, request: Any) -> Any:
+        """Call a service and return the answer."""
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(PATIENCE_S)
+        # An answer is lost where the service knows the client's writer and not yet its reader.
+        for _ in range(ATTEMPTS):
+            future = client.call_async(request)
+            with suppress(AssertionError):
+                answer = wait_for(future.result, f'an answer of {name}')
+                break
+        else:
+            msg = f'{name} does not answer'
+            raise AssertionError(msg)
+        self.node.destroy_client(client)
+        return answer
+
     def set(self, node: str, **values: object) -> list[SetParametersResult]:
         """Set parameters of a running node."""
-        client = self.node.create_client(SetParameters, f'{node}/set_parameters')
-        assert client.wait_for_service(PATIENCE_S)
         request = SetParameters.Request(
             parameters=[
                 Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
             ]
         )
-        future = client.call_async(request)
-        results: list[SetParametersResult] = wait_for(future.result, 'an answer').results
-        self.node.destroy_client(client)
+        results: list[SetParametersResult]
+        results = self.call(SetParameters, f'{node}/set_parameters', request).results
         return results
 
     def close(self) -> list[int]:

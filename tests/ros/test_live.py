@@ -4,7 +4,6 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from tests.ros.harness import (
     LATCHED,
-    PATIENCE_S,
     Diagnostics,
     Graph,
     header,
@@ -36,33 +34,16 @@ from mtl_split_server.parameters import SERVER_PARAMETERS
 
 pytestmark = pytest.mark.ros
 
-ATTEMPTS = 3
 NODES = {'edge': EDGE_PARAMETERS, 'server': SERVER_PARAMETERS}
 WAYS = {'server': 'split', 'edge': 'local'}
 
 
-def call(graph: Graph, kind: type, name: str, request: Any) -> Any:
-    """Call a service and return the answer."""
-    client = graph.node.create_client(kind, name)
-    assert client.wait_for_service(PATIENCE_S)
-    # An answer is lost where the service has found the client's requests and not yet its reader.
-    for _ in range(ATTEMPTS):
-        future = client.call_async(request)
-        with suppress(AssertionError):
-            answer = wait_for(future.result, f'an answer of {name}', 20)
-            break
-    else:
-        pytest.fail(f'{name} does not answer')
-    graph.node.destroy_client(client)
-    return answer
-
-
 def values_of(graph: Graph, node: str) -> dict[str, Any]:
     """All parameters of a running node."""
-    listed = call(graph, ListParameters, f'{node}/list_parameters', ListParameters.Request())
+    listed = graph.call(ListParameters, f'{node}/list_parameters', ListParameters.Request())
     names = sorted(listed.result.names)
     request = GetParameters.Request(names=names)
-    found = call(graph, GetParameters, f'{node}/get_parameters', request).values
+    found = graph.call(GetParameters, f'{node}/get_parameters', request).values
     values = {}
     for name, value in zip(names, found, strict=True):
         plain = parameter_value_to_python(value)
@@ -159,7 +140,7 @@ def wrong_values(spec: ParameterSpec) -> dict[str, object]:
 def test_descriptors_on_the_graph(pair: Pair, node: str) -> None:
     specs = {spec.name: spec for spec in NODES[node]}
     request = DescribeParameters.Request(names=list(specs))
-    answer = call(pair.graph, DescribeParameters, f'{node}/describe_parameters', request)
+    answer = pair.graph.call(DescribeParameters, f'{node}/describe_parameters', request)
     assert len(answer.descriptors) == len(specs)
     for spec, found in zip(specs.values(), answer.descriptors, strict=True):
         descriptor: ParameterDescriptor = found

@@ -31,7 +31,7 @@ from tests.ros.harness import (
     wait_for,
 )
 from tests.ros.test_cameras import frame_of
-from tests.ros.test_live import call, values_of
+from tests.ros.test_live import values_of
 from tests.tiny_bundle import make_tiny_bundle, street_image
 from vision_msgs.msg import Detection2DArray
 
@@ -45,7 +45,7 @@ WIDTH, HEIGHT = 120, 50
 
 def trigger(graph: Graph, name: str) -> tuple[bool, str]:
     """Call a service and return whether it did it, and what it says."""
-    answer = call(graph, Trigger, name, Trigger.Request())
+    answer = graph.call(Trigger, name, Trigger.Request())
     return answer.success, answer.message
 
 

@@ -54,6 +54,7 @@ DETECTIONS = 'vision_msgs/msg/Detection2DArray'
 STAMPED = (IMAGE, COMPRESSED, FEATURES, DETECTIONS)
 PARAMETERS = ('bundle', 'image_transport', 'use_sim_time')
 LOOK_S = 0.25
+ASK_AGAIN_S = 1.0
 KEPT = 1000
 TEXT = 400
 
@@ -93,6 +94,7 @@ class _Listener:
         self._subscribed: set[str] = set()
         self._clients: dict[str, Client] = {}
         self._answers: dict[str, Future] = {}
+        self._asked: dict[str, float] = {}
         self._streams: dict[str, Stream] = defaultdict(Stream)
         self._stamps: dict[str, int] = {}
         self._contracts: dict[str, dict[int, Contract]] = defaultdict(dict)
@@ -171,10 +173,21 @@ class _Listener:
             if node not in self._clients:
                 service = f'{node}/get_parameters'
                 self._clients[node] = self._node.create_client(GetParameters, service)
-            if node not in self._answers and self._clients[node].service_is_ready():
+            if self._unanswered(node) and self._clients[node].service_is_ready():
+                self._asked[node] = time.monotonic()
                 names = [*PARAMETERS, *(['mode'] if node in scan.edges else [])]
                 request = GetParameters.Request(names=names)
                 self._answers[node] = self._clients[node].call_async(request)
+
+    def _unanswered(self, node: str) -> bool:
+        """Tell whether to ask a node for its parameters, for the first time or again.
+
+        An answer is lost where the service knows the client's writer and not yet its reader.
+        """
+        if node not in self._answers:
+            return True
+        late = time.monotonic() - self._asked[node] > ASK_AGAIN_S
+        return late and not self._answers[node].done()
 
     def _subscribe(
         self, topic: str, message: type, callback: Callable[[str, Any], None], *, raw: bool

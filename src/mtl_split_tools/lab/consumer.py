@@ -24,7 +24,6 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray
 
@@ -32,6 +31,7 @@ from mtl_split_tools.bags import message_stamp
 
 _QUALITY = QoSProfile(depth=50)
 _POLL_S = 0.1
+_ANSWER_S, _ATTEMPTS = 2.0, 3
 
 Write = Callable[..., None]
 
@@ -97,21 +97,25 @@ class Setter:
     def set(self, name: str, values: dict[str, bool | int | float | str]) -> None:
         """Ask a node to take values, and write down what it says."""
         client = self._node.create_client(SetParameters, f'{name}/set_parameters')
-        if not client.wait_for_service(1.0):
+        if not client.wait_for_service(_ANSWER_S):
             self._write(kind='set', reasons=[f'no node {name} offers parameters'])
             return
         parameters = [Parameter(key, value=value) for key, value in values.items()]
         request = SetParameters.Request(
             parameters=[parameter.to_parameter_msg() for parameter in parameters]
         )
-
-        def done(future: Future) -> None:
-            results = future.result().results
-            self._write(
-                kind='set', reasons=[result.reason for result in results if not result.successful]
-            )
-
-        client.call_async(request).add_done_callback(done)
+        # An answer is lost where the service knows the client's writer and not yet its reader.
+        for _ in range(_ATTEMPTS):
+            came = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _, came=came: came.set())
+            if came.wait(_ANSWER_S):
+                results = future.result().results
+                reasons = [result.reason for result in results if not result.successful]
+                break
+        else:
+            reasons = [f'{name} does not answer']
+        self._write(kind='set', reasons=reasons)
 
 
 def main() -> int:
