@@ -32,7 +32,14 @@ ROS = MESSAGES | {
     'ament_index_python', 'cv_bridge', 'diagnostic_updater', 'launch', 'launch_ros', 'rclpy',
 }  # fmt: skip
 SHELLS = {
+    Path('mtl_split_edge/arrival.py'),
+    Path('mtl_split_edge/frame_work.py'),
+    Path('mtl_split_edge/figures.py'),
+    Path('mtl_split_edge/local_loading.py'),
     Path('mtl_split_edge/node.py'),
+    Path('mtl_split_edge/reports.py'),
+    Path('mtl_split_edge/sender.py'),
+    Path('mtl_split_edge/statuses.py'),
     Path('mtl_split_server/camera.py'),
     Path('mtl_split_server/node.py'),
     Path('mtl_split_server/overlays.py'),

@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+import cv2
+
 from mtl_split_core.backend import BackendOptions, Network, load_network
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.bundle_search import inside
@@ -40,6 +42,8 @@ def load(settings: Parameters, *, tail: bool = False, profile: bool = False) -> 
     Raises:
         MtlSplitError: It cannot be loaded as a whole.
     """
+    # More take processor time from the camera's other work and bring a small image nothing.
+    cv2.setNumThreads(settings.integer('threads'))
     bundle = load_bundle(settings.text('bundle'))
     stage = EncodeStage(bundle, _network(bundle, settings, tail=False))
     stage.warm_up()

@@ -71,7 +71,7 @@ EDGE_PARAMETERS = (
         live=True,
     ),
     ParameterSpec('backend', 'onnxruntime', 'Inference backend that runs the encoder.'),
-    ParameterSpec('threads', 1, 'Threads of the encoder.', limits=(1, 256)),
+    ParameterSpec('threads', 1, 'Threads of the encoder and of OpenCV.', limits=(1, 256)),
     ParameterSpec(
         'providers',
         ('',),

@@ -41,14 +41,6 @@ class EdgePipeline:
         """Encode by another bundle from now on; the numbers go on."""
         self._bundle, self._stage = bundle, stage
 
-    def check_rate(self, rate: int) -> None:
-        """Refuse a rate that the bundle does not have.
-
-        Raises:
-            MtlSplitError: Names the rate and those there are.
-        """
-        check_rate(self._bundle, rate)
-
     def encode(
         self, image: NDArray[np.uint8], *, rate: int, codec: str, wait_s: float, convert_s: float
     ) -> FeaturePacket:

@@ -90,9 +90,10 @@ class Parameters:
         Raises:
             MtlSplitError: If an override has a wrong type or value.
         """
-        self._node = node
         self._specs = {spec.name: spec for spec in specs}
         self._check: Check | None = None
+        # Read several times a frame; asking the node for one takes as long as a small message.
+        self._values: dict[str, Value] = {}
         for spec in specs:
             default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
             try:
@@ -100,8 +101,10 @@ class Parameters:
             except (InvalidParameterTypeException, InvalidParameterValueException) as error:
                 msg = f'parameter {spec.name}: {error}'
                 raise MtlSplitError(msg) from error
-            spec.check(self._value(spec.name))
+            self._values[spec.name] = value = _plain(node.get_parameter(spec.name).value)
+            spec.check(value)
         node.add_on_set_parameters_callback(self._on_set)
+        node.add_post_set_parameters_callback(self._set)
 
     def guard(self, check: Check) -> None:
         """Let the node refuse values that only it can judge.
@@ -142,7 +145,12 @@ class Parameters:
         return tuple(text for text in value if text)
 
     def _value(self, name: str) -> Value:
-        return _plain(self._node.get_parameter(name).value)
+        return self._values[name]
+
+    def _set(self, changes: list[Parameter]) -> None:
+        for change in changes:
+            if change.name in self._values:
+                self._values[change.name] = _plain(change.value)
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         try:

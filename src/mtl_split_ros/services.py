@@ -2,9 +2,11 @@
 """Trigger services whose slow part runs beside the node, which goes on meanwhile."""
 
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
+from weakref import WeakSet
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
@@ -14,6 +16,8 @@ from std_srvs.srv import Trigger
 from mtl_split_core.errors import MtlSplitError
 
 Result = TypeVar('Result')
+
+_aside: WeakSet[threading.Thread] = WeakSet()
 
 
 class Services:
@@ -93,6 +97,21 @@ async def aside(node: Node, function: Callable[[], Result]) -> Result:
         if executor:
             executor.wake()
 
-    threading.Thread(target=run, name='service', daemon=True).start()
+    thread = threading.Thread(target=run, name='service', daemon=True)
+    _aside.add(thread)
+    thread.start()
     result: Result = await future
     return result
+
+
+def let_end(timeout_s: float) -> None:
+    """Wait for all that runs aside, before the process ends.
+
+    A process that ends while a thread of it loads a network is aborted by the C++ library.
+
+    Args:
+        timeout_s: For how long at most, over all of them together.
+    """
+    end = time.monotonic() + timeout_s
+    for thread in list(_aside):
+        thread.join(max(0.0, end - time.monotonic()))

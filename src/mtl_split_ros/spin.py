@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CANNOT_START = 2
 LOOK_UP_S = 0.2
+LONGEST_END_S = 5.0
 
 
 def run(
@@ -30,17 +31,21 @@ def run(
     """
     # there is nothing to clean up yet, and an exception could get lost inside an import
     _on_signals(lambda: os._exit(0))
-    make_node = load()
+    try:
+        make_node = load()
+    except ImportError as error:
+        # as with the system's Python, which does not see the packages of a virtual environment
+        remedy = 'run scripts/setup once, then in each new shell: source ros2_ws/env.sh'
+        print(f'{name}: {error}, for {sys.executable}: {remedy}', file=sys.stderr)
+        return CANNOT_START
 
     import rclpy  # noqa: PLC0415  after the signal handlers, see above, as all of these
     from rclpy.exceptions import ParameterException  # noqa: PLC0415
-    from rclpy.executors import (  # noqa: PLC0415
-        ExternalShutdownException,
-        SingleThreadedExecutor,
-    )
+    from rclpy.executors import ExternalShutdownException  # noqa: PLC0415
 
     from mtl_split_core.errors import MtlSplitError  # noqa: PLC0415
-    from mtl_split_ros import discovery, security  # noqa: PLC0415
+    from mtl_split_ros import discovery, security, services  # noqa: PLC0415
+    from mtl_split_ros.executor import Executor  # noqa: PLC0415
 
     stopped: list[bool] = []
     _on_signals(lambda: stopped.append(True))
@@ -57,7 +62,7 @@ def run(
         # the middleware itself starts with the node
         with security.refusals(os.environ):
             node = make_node()
-        executor = SingleThreadedExecutor()
+        executor = Executor()
         executor.add_node(node)
         while not stopped:
             # Python's signal handlers wait for this call to return
@@ -70,6 +75,7 @@ def run(
     finally:
         if node is not None:
             node.destroy_node()
+        services.let_end(LONGEST_END_S)
         rclpy.try_shutdown()
     return 0
 

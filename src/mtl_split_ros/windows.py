@@ -48,6 +48,7 @@ class RateMeter:
         """Look back over `seconds`."""
         self._seconds = seconds
         self._events: deque[tuple[float, float]] = deque()
+        self._amount = 0.0
         self._first: float | None = None
         self._lock = threading.Lock()
         self.total = 0
@@ -59,6 +60,7 @@ class RateMeter:
             self.total += 1
             self._first = now if self._first is None else self._first
             self._events.append((now, amount))
+            self._amount += amount
             self._forget(now)
 
     def rates(self, now: float | None = None) -> tuple[float, float]:
@@ -70,12 +72,11 @@ class RateMeter:
                 return 0.0, 0.0
             # a stream that has just begun is not measured against time before its beginning
             seconds = min(self._seconds, max(now - self._first, 1.0))
-            amount = sum(event[1] for event in self._events)
-            return len(self._events) / seconds, amount / seconds
+            return len(self._events) / seconds, self._amount / seconds
 
     def _forget(self, now: float) -> None:
         while self._events and self._events[0][0] < now - self._seconds:
-            self._events.popleft()
+            self._amount -= self._events.popleft()[1]
 
 
 class StageWindows:

@@ -8,7 +8,7 @@ from mtl_split_core.codecs import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import MtlSplitError
 from mtl_split_edge import pipeline
-from mtl_split_edge.pipeline import EdgePipeline, SentTimes
+from mtl_split_edge.pipeline import EdgePipeline, SentTimes, check_rate
 from mtl_split_ros.status import Status
 
 IMAGE = street_image(120, 80)
@@ -43,11 +43,11 @@ def test_rate_and_codec_are_taken_per_frame(edge: EdgePipeline, tiny_bundle: Bun
 
 
 @pytest.mark.parametrize('rate', [-2, 2, 255])
-def test_a_rate_that_the_bundle_lacks_is_refused(edge: EdgePipeline, rate: int) -> None:
+def test_a_rate_that_the_bundle_lacks_is_refused(tiny_bundle: Bundle, rate: int) -> None:
     with pytest.raises(MtlSplitError, match=f'rate is {rate}; bundle tiny has rates 0 to 1'):
-        edge.check_rate(rate)
-    edge.check_rate(-1)
-    edge.check_rate(1)
+        check_rate(tiny_bundle, rate)
+    check_rate(tiny_bundle, -1)
+    check_rate(tiny_bundle, 1)
 
 
 def test_a_frame_that_cannot_be_encoded_takes_no_number(edge: EdgePipeline) -> None:

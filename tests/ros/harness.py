@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from mtl_split.msg import FrameStatus
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
@@ -33,7 +34,7 @@ RELIABLE = QoSProfile(depth=100)
 BEST_EFFORT = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 PATIENCE_S = 15.0
-ATTEMPTS = 3
+ANSWER_S, ATTEMPTS = 5.0, 6
 SCRIPTS = Path(__file__).parents[2] / 'scripts'
 
 
@@ -174,7 +175,7 @@ class Graph:
         for _ in range(ATTEMPTS):
             future = client.call_async(request)
             with suppress(AssertionError):
-                answer = wait_for(future.result, f'an answer of {name}')
+                answer = wait_for(future.result, f'an answer of {name}', ANSWER_S)
                 break
         else:
             msg = f'{name} does not answer'
@@ -192,6 +193,19 @@ class Graph:
         results: list[SetParametersResult]
         results = self.call(SetParameters, f'{node}/set_parameters', request).results
         return results
+
+    def mode(self, mode: str, send: Callable[[], object], **values: object) -> None:
+        """Give the edge a mode, and send images until it is in force."""
+        results = self.set('edge', mode=mode, **values)
+        assert all(result.successful for result in results), results
+
+        def in_force() -> bool:
+            send()
+            time.sleep(0.05)
+            return any(status.mode == mode for status in statuses)
+
+        with self.recording(FrameStatus, 'frame_status') as statuses:
+            wait_for(in_force, f'mode {mode}')
 
     def close(self) -> list[int]:
         codes = [process.end() for process in self._processes]

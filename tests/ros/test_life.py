@@ -3,6 +3,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -77,6 +79,24 @@ def test_the_programs_run_as_module_and_by_their_run_bit(name: str, tmp_path: Pa
     node = NodeProcess(arguments, 1, tmp_path / 'log')
     assert node.process.wait(15) == 2
     assert node.log.startswith(f'{name}: ')
+
+
+@pytest.mark.parametrize('name', ['edge', 'server'])
+@pytest.mark.parametrize('path', [str(SCRIPTS.parent / 'src'), ''])
+def test_a_shell_that_has_sourced_nothing(name: str, path: str) -> None:
+    """As with a Python that does not see the virtual environment: one line, and what helps."""
+    python = getattr(sys, '_base_executable', sys.executable)
+    done = subprocess.run(
+        [python, str(SCRIPTS / name)],
+        env={'PATH': os.defpath, 'PYTHONPATH': path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f'{name}: No module named ')
+    assert 'source ros2_ws/env.sh' in done.stderr
+    assert done.stderr.count('\n') == 1
 
 
 @pytest.mark.parametrize(

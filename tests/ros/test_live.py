@@ -71,13 +71,16 @@ class Pair:
     images: Publisher
     numbers: Iterator[int]
 
+    def send(self) -> None:
+        number = next(self.numbers)
+        self.images.publish(image_msg(street_image(120, 50, 3), header(number)))
+
     def answers(self, messages: list[Any]) -> Any:
         """Send images until one is answered on a topic; return that answer."""
         before = len(messages)
 
         def came() -> bool:
-            number = next(self.numbers)
-            self.images.publish(image_msg(street_image(120, 50, 3), header(number)))
+            self.send()
             time.sleep(0.05)
             return len(messages) > before
 
@@ -96,7 +99,7 @@ def pair(graph: Graph, tiny_bundle: Bundle) -> Pair:
 def answerer(request: pytest.FixtureRequest, pair: Pair) -> str:
     """The node that answers: server or edge."""
     node = str(request.param)
-    assert pair.graph.set('edge', mode=WAYS[node])[0].successful
+    pair.graph.mode(WAYS[node], pair.send)
     return node
 
 
@@ -279,8 +282,7 @@ def test_a_head_that_nobody_subscribes_costs_nothing(
     silent = answered()
 
     def more() -> bool:
-        number = next(pair.numbers)
-        pair.images.publish(image_msg(street_image(120, 50, 3), header(number)))
+        pair.send()
         time.sleep(0.05)
         return answered() >= silent + 3
 

@@ -111,9 +111,8 @@ class Scene:
         for messages in (self.features, self.statuses, self.detections, self.classes):
             messages.clear()
 
-    def mode(self, **values: object) -> None:
-        results = self.graph.set('edge', **values)
-        assert all(result.successful for result in results), results
+    def mode(self, mode: str, **values: object) -> None:
+        self.graph.mode(mode, self.camera.send, **values)
         # what is still out belongs to the mode before
         time.sleep(0.3)
         self.clear()

@@ -215,7 +215,7 @@ def test_a_bundle_that_does_not_fit_the_parameters(
 
 def test_local_answers_and_profile_are_loaded_again(at_first: Pair, other_bundle: Bundle) -> None:
     graph, pair = at_first.graph, at_first
-    assert graph.set('edge', mode='local')[0].successful
+    graph.mode('local', pair.send)
     pair.answer()
     pair.put(other_bundle)
     done, message = trigger(graph, 'edge/reload_bundle')
@@ -289,7 +289,7 @@ def test_snapshot_of_the_edge(at_first: Pair) -> None:
     image = cv2.cvtColor(cv2.imread(str(folder / 'image.png')), cv2.COLOR_BGR2RGB)
     expected = street_image(WIDTH, HEIGHT, message.header.stamp.sec - 1000)
     np.testing.assert_array_equal(image, expected)
-    assert graph.set('edge', mode='local')[0].successful
+    graph.mode('local', pair.send)
     pair.answer()
     folder = snapshot(pair, 'edge')
     assert cv2.imread(str(folder / 'overlay.png')).shape == (HEIGHT, WIDTH, 3)

@@ -28,7 +28,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosgraph_msgs.msg import Clock
 
 from mtl_split_edge.link import Report
-from mtl_split_edge.node import report_from_msg
+from mtl_split_edge.reports import report_from_msg
 from mtl_split_ros import discovery, security
 from mtl_split_ros.status import Level, short
 from mtl_split_server.pipeline import Contract

@@ -21,7 +21,7 @@ from mtl_split_edge.chooser import Chooser
 from mtl_split_edge.decision import PolicySettings
 from mtl_split_edge.ledger import Ledger, Sent
 from mtl_split_edge.link import LinkState
-from mtl_split_edge.node import report_from_msg
+from mtl_split_edge.reports import report_from_msg
 from mtl_split_edge.servers import Servers
 from mtl_split_ros.images import CHANNELS, to_rgb
 from mtl_split_ros.status import Status
