@@ -10,6 +10,7 @@ finds the same contexts.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,20 @@ def places(number: int, size: tuple[int, int]) -> NDArray[np.intp]:
     return found
 
 
+@lru_cache(maxsize=8)
+def _bordered(number: int, size: tuple[int, int]) -> NDArray[np.intp]:
+    """Return the flat places of a pass in a grid with a border."""
+    rows, columns = np.divmod(places(number, size), size[1])
+    return (rows + 1) * (size[1] + 2) + columns + 1
+
+
+@lru_cache(maxsize=16)
+def _bordered_all(number: int, size: tuple[int, int], channels: int) -> NDArray[np.intp]:
+    """Return the flat places of a pass in all channels, one grid with a border after another."""
+    first = np.arange(channels)[:, None] * ((size[0] + 2) * (size[1] + 2))
+    return (first + _bordered(number, size)).ravel()
+
+
 class Surroundings:
     """What is known of one frame so far, with a border of zeros.
 
@@ -59,8 +74,12 @@ class Surroundings:
     """
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
-        self._size = size
-        self._known = np.zeros((channels, size[0] + 2, size[1] + 2), np.int8)
+        self.size = size
+        self._channels = channels
+        # One line of all grids: a neighbour is the same step away everywhere, which adds up whole
+        # lines in place of thousands of short rows.
+        self._known = np.zeros(channels * (size[0] + 2) * (size[1] + 2), np.int8)
+        self._activity = np.zeros((size[0] + 2) * (size[1] + 2), np.int32)
 
     def learn(self, symbols: NDArray[np.int32], number: int) -> None:
         """Take in the symbols of a pass.
@@ -69,11 +88,11 @@ class Surroundings:
             symbols: int32 [C, places of the pass].
             number: The pass.
         """
-        rows, columns = np.divmod(places(number, self._size), self._size[1])
-        inside = (rows + 1) * (self._size[1] + 2) + columns + 1
-        self._known.reshape(len(symbols), -1)[:, inside] = np.clip(symbols, -_CLIP, _CLIP)
+        clipped = np.clip(symbols, -_CLIP, _CLIP).astype(np.int8)
+        self._known[_bordered_all(number, self.size, self._channels)] = clipped.ravel()
+        self._activity[_bordered(number, self.size)] = np.abs(clipped).sum(0, dtype=np.int32)
 
-    def contexts(self, number: int, bounds: NDArray[np.int32]) -> NDArray[np.int32]:
+    def contexts(self, number: int, bounds: NDArray[np.int32]) -> NDArray[np.uint8]:
         """Return the context of every symbol of a pass.
 
         Args:
@@ -81,20 +100,17 @@ class Surroundings:
             bounds: int32 [PASSES - 1, BUSY - 1], activities from which a level starts, rising.
 
         Returns:
-            int32 [C, places of the pass], 0 to CONTEXTS - 1.
+            uint8 [C, places of the pass], 0 to CONTEXTS - 1.
         """
-        where = places(number, self._size)
         if not number:
-            return np.zeros((len(self._known), len(where)), np.int32)
-        height, width = self._size
-        total = np.zeros((len(self._known), height, width), np.int8)
-        for down, right in _NEIGHBOURS[number]:
-            total += self._known[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
-        level = np.clip(total.reshape(len(total), -1)[:, where], -_CLIP, _CLIP).astype(np.int32)
+            return np.zeros((self._channels, len(places(number, self.size))), np.uint8)
+        where = _bordered_all(number, self.size, self._channels)
+        total = self._around(self._known, number).take(where)
+        level = np.clip(total, -_CLIP, _CLIP).reshape(self._channels, -1)
         busy = np.searchsorted(bounds[number - 1], self.activity(number), side='right')
         first = 1 + (number - 1) * SUMS * BUSY + _CLIP
-        level += (first + SUMS * busy).astype(np.int32)
-        return level
+        found: NDArray[np.int8] = level + (first + SUMS * busy).astype(np.int8)
+        return found.view(np.uint8)
 
     def activity(self, number: int) -> NDArray[np.int32]:
         """Return how much there is around each place of a pass after the first.
@@ -105,9 +121,15 @@ class Surroundings:
         Returns:
             int32 [places of the pass], sum of the clipped magnitudes of all channels.
         """
-        height, width = self._size
-        each = np.abs(self._known).sum(0, dtype=np.int32)
-        total = np.zeros((height, width), np.int32)
-        for down, right in _NEIGHBOURS[number]:
-            total += each[1 + down : 1 + down + height, 1 + right : 1 + right + width]
-        return total.ravel()[places(number, self._size)]
+        return self._around(self._activity, number).take(_bordered(number, self.size))
+
+    def _around(self, line: NDArray[Any], number: int) -> NDArray[Any]:
+        """Return the sum of the neighbours of every place but those of the border."""
+        width = self.size[1] + 2
+        steps = [down * width + right for down, right in _NEIGHBOURS[number]]
+        reach = width + 1
+        total = np.zeros_like(line)
+        inner = total[reach:-reach]
+        for step in steps:
+            inner += line[reach + step : len(line) - reach + step]
+        return total

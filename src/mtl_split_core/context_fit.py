@@ -35,11 +35,11 @@ def with_contexts(tables: CodecTables, symbols: Iterable[NDArray[np.integer[Any]
         symbols: Per rate, integers [F, C, h, w]; what is outside the tables is clipped.
 
     Returns:
-        The tables with those of contexts; without, where nothing varies or a channel has more
-        than MAX_ALPHABET symbols.
+        The tables with those of contexts; without, where at one of the rates nothing varies or a
+        channel has more than MAX_ALPHABET symbols.
     """
     used = tables.length > 1
-    if not used.any():
+    if not used.any(axis=1).all():
         return replace(tables, contexts=None)
     low = int(tables.low[used].min())
     length = int((tables.low[used].astype(np.int64) + tables.length[used]).max()) - low

@@ -142,6 +142,17 @@ def test_alphabets_that_are_too_large_stay_without_contexts() -> None:
     assert fitted(np.array([0, 5000]).reshape(1, 1, 1, 2)).contexts is None
 
 
+def test_a_rate_at_which_nothing_varies_leaves_all_without_contexts() -> None:
+    symbols = [np.zeros((2, 3, 6, 6), np.int32), np.arange(216).reshape(2, 3, 6, 6) % 5]
+    gain = np.ones((2, 3), np.float32)
+    tables = with_contexts(CodecTables.from_symbols(gain, gain, symbols), symbols)
+    assert tables.contexts is None
+    codec = EntropyCodec(tables)
+    for rate, frames in enumerate(symbols):
+        z = frames[0].astype(np.float32)
+        assert np.array_equal(codec.decode(codec.encode(z, rate), rate, z.shape), z)
+
+
 def test_saved_tables_are_the_same(smooth: NDArray[np.int32], tmp_path: Path) -> None:
     tables = fitted(smooth)
     tables.save(tmp_path / 'a.npz')
