@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_split_core.pictures import decode_picture, encode_picture
 from mtl_split_train.config import DataConfig
 from mtl_split_train.samples import VOID
 
@@ -22,7 +23,7 @@ class Frame:
     """A picture uint8 [H, W, 3] RGB, its label map uint8 [H, W], boxes float32 [N, 4] xyxy.
 
     ``ignored`` [N]: boxes that are neither object nor background. ``boxed``: whether the boxes of
-    the picture were labelled.
+    the picture were labelled. ``jpeg``: whether it has been through JPEG.
     """
 
     image: NDArray[np.uint8]
@@ -31,6 +32,7 @@ class Frame:
     class_ids: NDArray[np.int64]
     ignored: NDArray[np.bool_]
     boxed: bool = True
+    jpeg: bool = False
 
     def copy(self) -> 'Frame':
         """Return a frame whose arrays may be changed."""
@@ -39,7 +41,19 @@ class Frame:
 
 def augment(frame: Frame, config: DataConfig, rng: np.random.Generator) -> Frame:
     """Return a random view of ``frame`` of the configured crop size."""
-    return photometric(random_crop(frame, config, rng), rng)
+    view = photometric(random_crop(frame, config, rng), rng)
+    if config.jpeg and rng.random() < config.jpeg:
+        view = through_jpeg(view, config, rng)
+    return view
+
+
+def through_jpeg(frame: Frame, config: DataConfig, rng: np.random.Generator) -> Frame:
+    """Compress and decompress the picture at a random quality of the configured range."""
+    quality = int(rng.integers(config.jpeg_quality_min, config.jpeg_quality_max + 1))
+    height, width = frame.label.shape
+    data = encode_picture(frame.image, 'jpeg', quality)
+    frame.image, frame.jpeg = decode_picture(data, 'jpeg', width, height), True
+    return frame
 
 
 def paste_objects(

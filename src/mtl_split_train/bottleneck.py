@@ -13,6 +13,7 @@ it reported 3.3 kB a frame where 4 bytes were sent.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,15 @@ from torch.nn import functional
 _DETAIL_WIDTH = 24
 
 
-class LogisticMixture(nn.Module):
+class Density(nn.Module, ABC):
+    """How likely the values of Z_b are, by channel."""
+
+    @abstractmethod
+    def bits(self, z: Tensor, half_width: Tensor) -> Tensor:
+        """Return the bits of each value of ``z`` known to within ``half_width`` [N, C, 1, 1]."""
+
+
+class LogisticMixture(Density):
     """Density of each channel of Z_b as a mixture of logistic distributions, shared by all rates.
 
     A fully factorised prior (Balle et al., arXiv 1802.01436, appendix 6.1) with a parametric
@@ -111,47 +120,26 @@ class Detail(nn.Module):
         return z, functional.pixel_shuffle(self.guess(y), 2)
 
 
-class Bottleneck(nn.Module):
-    """Projects backbone features to Z_b and quantises them at one of several rates.
+class Quantiser(nn.Module):
+    """Rounds Z_b at one of several rates, each with its own gain and step per channel.
 
     Args:
-        in_channels: Channels of the backbone's features.
-        channels: Channels of Z_b that are made from them.
-        bits: Entropy of one value of Z_b that each rate starts with, smallest first.
-        stride: Stride of the projection, 1 or 2.
-        detail_channels: Channels that follow them in Z_b, made by ``Detail``.
+        gains: Symbols per unit that each rate starts with, smallest first.
+        channels: Channels of Z_b.
+        density: Of its channels; a mixture of logistic distributions if None.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        bits: list[float],
-        stride: int = 1,
-        detail_channels: int = 0,
-    ) -> None:
+    def __init__(self, gains: list[float], channels: int, density: Density | None = None) -> None:
         super().__init__()
-        kernel = 1 if stride == 1 else 5
-        self.project = nn.Sequential(
-            nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False),
-            # Without an affine part Z_b has unit spread: a gain means the same in every channel.
-            nn.BatchNorm2d(channels, affine=False),
-        )
-        channels += detail_channels
-        start = torch.tensor([math.log(gain_for(b)) for b in bits])[:, None].repeat(1, channels)
+        start = torch.tensor([math.log(gain) for gain in gains])[:, None].repeat(1, channels)
         self.log_gain = nn.Parameter(start)
         self.log_step = nn.Parameter(-start.clone())
-        self.density = LogisticMixture(channels)
+        self.density = density or LogisticMixture(channels)
 
     @property
     def rates(self) -> int:
         """Number of rates; rate 0 is the smallest."""
         return self.log_gain.shape[0]
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features [N, in, H, W] to Z_b [N, C, h, w], without the channels of the detail."""
-        z: Tensor = self.project(features)
-        return z
 
     def quantise(self, z: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Quantise Z_b at one rate per sample.
@@ -170,6 +158,39 @@ class Bottleneck(nn.Module):
         rounded = y + (y.round() - y).detach()
         bits = self.density.bits(rounded / gain, 0.5 / gain).sum(dim=1).mean(dim=(1, 2))
         return rounded * step, bits
+
+
+class Bottleneck(Quantiser):
+    """Projects backbone features to Z_b and quantises them at one of several rates.
+
+    Args:
+        in_channels: Channels of the backbone's features.
+        channels: Channels of Z_b that are made from them.
+        bits: Entropy of one value of Z_b that each rate starts with, smallest first.
+        stride: Stride of the projection, 1 or 2.
+        detail_channels: Channels that follow them in Z_b, made by ``Detail``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        bits: list[float],
+        stride: int = 1,
+        detail_channels: int = 0,
+    ) -> None:
+        super().__init__([gain_for(b) for b in bits], channels + detail_channels)
+        kernel = 1 if stride == 1 else 5
+        self.project = nn.Sequential(
+            nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False),
+            # Without an affine part Z_b has unit spread: a gain means the same in every channel.
+            nn.BatchNorm2d(channels, affine=False),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features [N, in, H, W] to Z_b [N, C, h, w], without the channels of the detail."""
+        z: Tensor = self.project(features)
+        return z
 
 
 class RateController(nn.Module):

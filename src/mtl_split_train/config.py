@@ -2,17 +2,20 @@
 """One YAML file says all about a training run; it is checked before any time is spent."""
 
 import dataclasses
+import itertools
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
 from mtl_split_core.errors import DataError
 from mtl_split_train.formats import FORMATS
 from mtl_split_train.network import INPUT_MULTIPLE, NetworkConfig
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class DataConfig:
         scale_min: Smallest random scale of a training picture.
         scale_max: Largest.
         paste: Chance that objects of rare classes are pasted into a picture.
+        jpeg: Chance that a training picture goes through JPEG, 0 to 1. It stands for a picture that
+            was sent, so its Z_b is not quantised.
+        jpeg_quality_min: Smallest quality of these, 1 to 100.
+        jpeg_quality_max: Largest.
         workers: Loader processes.
     """
 
@@ -55,6 +62,9 @@ class DataConfig:
     scale_min: float = 0.6
     scale_max: float = 1.6
     paste: float = 0.5
+    jpeg: float = 0.0
+    jpeg_quality_min: int = 5
+    jpeg_quality_max: int = 95
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -72,6 +82,15 @@ class DataConfig:
                 'use 0.1 <= min <= max <= 4'
             )
             raise DataError(msg)
+        if not 0.0 <= self.jpeg <= 1.0:
+            msg = f'data.jpeg is {self.jpeg}; it is a chance, 0 to 1'
+            raise DataError(msg)
+        if not 1 <= self.jpeg_quality_min <= self.jpeg_quality_max <= 100:
+            msg = (
+                f'data.jpeg_quality_min..jpeg_quality_max is {self.jpeg_quality_min}..'
+                f'{self.jpeg_quality_max}; use 1 <= min <= max <= 100'
+            )
+            raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +100,29 @@ class RateConfig:
     Args:
         targets: Bytes per frame that each rate is trained to, smallest first.
         default: Index of the rate that nodes use unless told otherwise.
-        unquantised: Share of training samples that pass without quantisation, 0 to below 1.
+        unquantised: Share of training samples that pass without quantisation, 0 to 1.
         speed: Step of the controller that holds the targets.
+        constrain: Whether the bits count in the loss. Without, nothing holds the targets.
+        finer: Gains of further rates over that of the last one, above 1 and growing. They are not
+            trained: the export fits their steps. For links with room.
     """
 
     targets: list[float] = field(default_factory=lambda: [1500.0, 3000.0, 6000.0])
     default: int = 1
     unquantised: float = 0.1
     speed: float = 0.005
+    constrain: bool = True
+    finer: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if any(low >= high for low, high in itertools.pairwise([1.0, *self.finer])):
+            msg = f'rates.finer is {self.finer}; list growing factors above 1, or none'
+            raise DataError(msg)
         if not self.targets or sorted(self.targets) != self.targets or self.targets[0] <= 0:
             msg = f'rates.targets is {self.targets}; list positive bytes per frame, smallest first'
             raise DataError(msg)
-        if not 0.0 <= self.unquantised < 1.0:
-            msg = f'rates.unquantised is {self.unquantised}; it must be 0 or more and below 1'
+        if not 0.0 <= self.unquantised <= 1.0:
+            msg = f'rates.unquantised is {self.unquantised}; it is a share, 0 to 1'
             raise DataError(msg)
         if not 0 <= self.default < len(self.targets):
             msg = f'rates.default is {self.default}; there are rates 0 to {len(self.targets) - 1}'
@@ -104,7 +131,11 @@ class RateConfig:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleConfig:
-    """Optimisation: AdamW, linear warm-up, cosine decay, moving average of the weights."""
+    """Optimisation: AdamW, linear warm-up, cosine decay, moving average of the weights.
+
+    ``frozen``: parts of the network whose weights and statistics stay as they are, by the names of
+    its modules, such as ``tail`` or ``encoder.backbone``.
+    """
 
     epochs: int = 100
     batch_size: int = 8
@@ -116,11 +147,14 @@ class ScheduleConfig:
     validate_every: int = 5
     patience: int = 0
     seed: int = 0
+    frozen: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class LossConfig:
     """Weights of the joint loss; 1.0 each is the sum of MTL-Split (section 3.2).
+
+    A task whose weight is 0 has no head in the network.
 
     Args:
         detection: Weight of the boxes' loss.
@@ -130,6 +164,9 @@ class LossConfig:
         guess: Weight of the segmentation that the camera side's detail guesses while training.
         balance: Exponent of the class weights of the cross-entropy; 0 leaves all alike.
         classification_balance: The same for the values of the attribute, weighted 1 / share.
+        teacher: A checkpoint of ``mtl-split train`` for the same classes, whose answers on the
+            uncompressed picture are followed; empty for none.
+        distillation: Weight of that.
     """
 
     detection: float = 1.0
@@ -139,6 +176,19 @@ class LossConfig:
     balance: float = 1.0
     classification: float = 0.1
     classification_balance: float = 0.0
+    teacher: str = ''
+    distillation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            msg = 'loss.detection, loss.segmentation and loss.classification are all 0'
+            raise DataError(msg)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that are trained, as ``Classes.sizes`` names them."""
+        kinds = ('detection', 'segmentation', 'classification')
+        return tuple(kind for kind in kinds if getattr(self, kind) > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,20 +210,42 @@ def load_config(path: Path) -> TrainConfig:
         DataError: The file is missing or not YAML, or a key is unknown, missing or of another
             type; names the dotted key.
     """
+    return parse_config(read_config(path), str(path))
+
+
+def read_config(path: Path) -> Any:
+    """Read a configuration of any family, unchecked.
+
+    Raises:
+        DataError: The file is missing or not YAML.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        return yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
         msg = f'{path} cannot be read ({error.strerror}); those that ship are in experiments/'
         raise DataError(msg) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         msg = f'{path} is not YAML: {" ".join(str(error).split())}'
         raise DataError(msg) from error
-    return parse_config(content, str(path))
 
 
 def parse_config(content: Any, source: str = 'configuration') -> TrainConfig:
     """Build a configuration from plain mappings, as in a YAML file or a checkpoint."""
-    config: TrainConfig = _build(TrainConfig, content, source, '')
+    return build_config(TrainConfig, content, source)
+
+
+def build_config(kind: type[T], content: Any, source: str) -> T:
+    """Build a dataclass of a family's configuration from plain mappings.
+
+    Args:
+        kind: A dataclass; its fields are plain values, lists or dataclasses.
+        content: What YAML gave.
+        source: Name of the file, for errors.
+
+    Raises:
+        DataError: A key is unknown, missing or of another type; names the dotted key.
+    """
+    config: T = _build(kind, content, source, '')
     return config
 
 

@@ -34,8 +34,8 @@ NO_ATTRIBUTE = -1
 class Batch:
     """Pictures [N, 3, H, W] normalised, labels [N, H, W] int64, boxes, attribute ids [N].
 
-    ``boxed`` tells whose boxes were labelled. Each target has ``boxes``, ``labels``, ``ignored``
-    regions and their ``ignored_labels``.
+    ``boxed`` tells whose boxes were labelled, ``jpeg`` [N] which pictures have been through JPEG.
+    Each target has ``boxes``, ``labels``, ``ignored`` regions and their ``ignored_labels``.
     """
 
     images: Tensor
@@ -43,6 +43,7 @@ class Batch:
     targets: list[dict[str, Tensor]]
     attribute: Tensor
     boxed: list[bool]
+    jpeg: Tensor
 
     def to(self, device: torch.device) -> 'Batch':
         """Return the batch on ``device``."""
@@ -52,6 +53,7 @@ class Batch:
             [{k: v.to(device, non_blocking=True) for k, v in t.items()} for t in self.targets],
             self.attribute.to(device, non_blocking=True),
             self.boxed,
+            self.jpeg.to(device, non_blocking=True),
         )
 
 
@@ -172,6 +174,7 @@ def collate(items: list[tuple[Frame, int]]) -> Batch:
         targets,
         torch.tensor([attribute for _, attribute in items]),
         [f.boxed for f in frames],
+        torch.tensor([f.jpeg for f in frames]),
     )
 
 

@@ -3,7 +3,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def export_bundle(
         graph = TailGraph(network.tail, (height, width), data.classes.attribute).eval()
         write_graph(graph, z, tail, ['z_b'], graph.names)
         features = list(encode_all(encoder, data, width, height))
-        tables = count_tables(network, features)
+        tables = count_tables(network, features, config.rates.finer)
         manifest = describe(config, data, (int(z.shape[1]), int(z.shape[2]), int(z.shape[3])))
         weights = save_weights(network, config, data.classes, Path(folder)) if with_torch else []
         manifest['training'][CHECKSUMS] = {path.name: checksum(path) for path in weights}
@@ -110,6 +110,7 @@ def describe(config: TrainConfig, data: Dataset, shape: tuple[int, int, int]) ->
             'stage': config.network.stage,
             'stride': config.network.stride,
             'rate_targets': config.rates.targets,
+            **({'finer_rates': config.rates.finer} if config.rates.finer else {}),
             'frames': len(data.images),
         },
     }
@@ -144,14 +145,43 @@ def encode_all(
             yield network.run({'image': normalise(view)[None].numpy()})['z_b'][0]
 
 
-def count_tables(network: SplitNetwork, features: list[NDArray[np.float32]]) -> CodecTables:
-    """Count the symbols of all frames at every rate into integer tables."""
+def count_tables(
+    network: SplitNetwork, features: list[NDArray[np.float32]], finer: Sequence[float] = ()
+) -> CodecTables:
+    """Count the symbols of all frames at every rate into integer tables.
+
+    Args:
+        network: The trained network.
+        features: Z_b of the frames, [C, h, w] each.
+        finer: Gains of further rates over that of the last one.
+    """
     bottleneck = network.encoder.bottleneck
-    gain = bottleneck.log_gain.detach().exp().numpy().astype(np.float32)
-    step = bottleneck.log_step.detach().exp().numpy().astype(np.float32)
+    gain = bottleneck.log_gain.detach().exp().numpy()
+    step = bottleneck.log_step.detach().exp().numpy()
     z = np.stack(features)
+    for factor in finer:
+        gain = np.vstack((gain, factor * gain[bottleneck.rates - 1]))
+        step = np.vstack((step, fit_step(z, gain[-1])))
+    gain, step = gain.astype(np.float32), step.astype(np.float32)
     symbols = [np.rint(z * g[None, :, None, None]).astype(np.int32) for g in gain]
     return with_contexts(CodecTables.from_symbols(gain, step, symbols), symbols)
+
+
+def fit_step(z: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the steps that restore rounded features best, in squares.
+
+    Args:
+        z: Features, [N, C, h, w].
+        gain: Symbols per unit, [C].
+
+    Returns:
+        Units per symbol, [C]; 1 / gain where every symbol is zero.
+    """
+    symbols = np.rint(z * gain[:, None, None])
+    energy = np.einsum('nchw,nchw->c', symbols, symbols, dtype=np.float64)
+    match = np.einsum('nchw,nchw->c', symbols, z, dtype=np.float64)
+    fitted = np.where(energy > 0, match / np.maximum(energy, 1.0), 1.0 / gain)
+    return fitted.astype(np.float32)
 
 
 def sample_received(
@@ -175,6 +205,7 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
     encoder = load_network(bundle.encoder_path)
     tail = load_network(bundle.tail_path)
     codecs = make_codecs(bundle)
+    bottleneck = network.encoder.bottleneck
     size = (bundle.input.height, bundle.input.width)
     graph = TailGraph(network.tail, size, data.classes.attribute).eval()
     for sample in data.images[:: max(1, len(data.images) // frames)][:frames]:
@@ -187,9 +218,11 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
         for rate in range(len(bundle.rates)):
             codec = codecs[CodecId.ENTROPY]
             received = codec.decode(codec.encode(z, rate), rate, bundle.feature_shape)
-            q = torch.full((1,), rate)
+            expected = dequantise(quantise(z, bundle.tables, rate), bundle.tables, rate)
             with torch.no_grad():
-                expected, _ = network.encoder.bottleneck.quantise(torch.from_numpy(z)[None], q)
+                if rate < bottleneck.rates:
+                    q = torch.full((1,), rate)
+                    expected = bottleneck.quantise(torch.from_numpy(z)[None], q)[0][0].numpy()
                 outputs = graph(torch.from_numpy(received)[None])
             inside = (
                 np.abs(
@@ -198,9 +231,7 @@ def verify(bundle: Bundle, network: SplitNetwork, data: Dataset, frames: int = 4
                 )
                 < 0.5
             )
-            compare(
-                f'z_b at rate {rate}', received[inside], expected[0].numpy()[inside], sample.name
-            )
+            compare(f'z_b at rate {rate}', received[inside], expected[inside], sample.name)
             found = tail.run({'z_b': received[None]})
             for name, value in zip(graph.names, outputs, strict=True):
                 if name == 'mask':

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle, write_bundle
 from mtl_split_core.codecs import CodecId, make_codecs
+from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.errors import DataError
 from mtl_split_core.tables import CodecTables
 from mtl_split_train.config import BundleConfig
 from mtl_split_train.data import MEAN, STD, normalise
 from mtl_split_train.export import compare, write_graph
-from mtl_split_train.ladon.network import LadonNetwork
 from mtl_split_train.mtl_split_family import MtlSplitNetwork
 from mtl_split_train.samples import Classes
 from mtl_split_train.tasks import describe_tasks
@@ -32,6 +32,9 @@ from mtl_split_train.tasks import describe_tasks
 #: Quantisation steps per standard deviation of a channel, the coarsest rate first.
 LEVELS = (0.5, 1.0, 2.0, 4.0)
 _VERIFIED = 2
+#: Share of pixels or regions that ties may decide in another way, and how many regions are looked
+#: at, and what counts as the same one, relative to the largest coordinate.
+_TIES, _ROWS, _NEAR = 0.02, 256, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ class Halves:
         tasks: The ``tasks`` list of bundle.yaml.
         size: Height and width of the network input, pixel.
         notes: Free notes of the training, for people.
-        gain: Symbols per unit of Z_b of each rate, where the network learnt it; None where the
-            spread of each channel decides.
+        quantiser: Symbols per unit of Z_b and the step of a symbol, float32 [rates, C] each, where
+            the network learnt them; None where the spread of each channel decides.
+        default_rate: Index of the rate that nodes use unless told otherwise.
     """
 
     family: str
@@ -57,7 +61,8 @@ class Halves:
     tasks: list[dict[str, Any]]
     size: tuple[int, int]
     notes: Mapping[str, Any]
-    gain: tuple[float, ...] | None = None
+    quantiser: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    default_rate: int = 0
 
 
 class ClassificationGraph(nn.Module):
@@ -90,20 +95,6 @@ def mtl_split_halves(network: MtlSplitNetwork, notes: Mapping[str, Any]) -> Halv
     )
 
 
-def ladon_halves(network: LadonNetwork, notes: Mapping[str, Any]) -> Halves:
-    """Return the halves of a network of arXiv 2501.01420, one rate: z was trained for rounding."""
-    return Halves(
-        'ladon',
-        network.encoder,
-        ClassificationGraph(network.body),
-        (network.attribute,),
-        describe_tasks(Classes(values=network.classes, attribute=network.attribute)),
-        network.size,
-        {'paper': 'arXiv 2501.01420', **notes},
-        gain=(1.0,),
-    )
-
-
 def export_halves(
     halves: Halves,
     bundle: BundleConfig,
@@ -120,7 +111,7 @@ def export_halves(
             of the network input.
         out: Folder of the bundle; must not exist.
         levels: Quantisation steps per standard deviation of a channel, one for each rate; where
-            the halves have a gain, that is used.
+            the halves have a quantiser, that is used.
 
     Raises:
         DataError: ``out`` exists, there is no picture or one of another size, the levels do not
@@ -149,34 +140,38 @@ def export_halves(
         features = np.stack(
             [loaded.run({'image': normalise(p)[None].numpy()})['z_b'][0] for p in pictures]
         )
-        tables = count_symbols(features, halves.gain or levels, by_spread=not halves.gain)
+        tables = count_symbols(features, *(halves.quantiser or spread_quantiser(features, levels)))
         manifest = _describe(halves, bundle, features.shape[1:], len(pictures))
         staged = write_bundle(Path(folder) / 'bundle', manifest, encoder, tail, tables)
         _verify(staged, halves, pictures[:_VERIFIED])
         return write_bundle(out, manifest, encoder, tail, tables)
 
 
-def count_symbols(
-    features: NDArray[np.float32], levels: Sequence[float], *, by_spread: bool
-) -> CodecTables:
-    """Quantise features and count the symbols.
+def spread_quantiser(
+    features: NDArray[np.float32], levels: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return gains and steps that follow the standard deviation of each channel.
 
     Args:
         features: Z_b of the training frames, [F, C, h, w].
-        levels: Symbols per unit, one for each rate.
-        by_spread: Whether the unit is the standard deviation of the channel instead of 1.
+        levels: Symbols per standard deviation, one for each rate.
 
     Returns:
-        The tables; a channel that never changes costs nothing.
+        Gain and step, [rates, C] each; a channel that never changes costs nothing.
     """
-    unit = np.ones(features.shape[1])
-    if by_spread:
-        spread = features.std(axis=(0, 2, 3), dtype=np.float64)
-        # A channel without spread needs a step of any size; this one keeps its symbols few.
-        unit = np.maximum(spread, max(1e-3 * float(spread.max()), 1e-6))
+    spread = features.std(axis=(0, 2, 3), dtype=np.float64)
+    # A channel without spread needs a step of any size; this one keeps its symbols few.
+    unit = np.maximum(spread, max(1e-3 * float(spread.max()), 1e-6))
     gain = (np.array(levels)[:, None] / unit[None]).astype(np.float32)
+    return gain, (1 / gain).astype(np.float32)
+
+
+def count_symbols(
+    features: NDArray[np.float32], gain: NDArray[np.float32], step: NDArray[np.float32]
+) -> CodecTables:
+    """Quantise features [F, C, h, w] with gains and steps [rates, C] and count the symbols."""
     symbols = [np.rint(features * row[None, :, None, None]).astype(np.int32) for row in gain]
-    return CodecTables.from_symbols(gain, (1 / gain).astype(np.float32), symbols)
+    return with_contexts(CodecTables.from_symbols(gain, step, symbols), symbols)
 
 
 def _describe(
@@ -195,7 +190,7 @@ def _describe(
             'std': list(STD),
         },
         'feature': dict(zip(('channels', 'height', 'width'), map(int, shape), strict=True)),
-        'default_rate': 0,
+        'default_rate': halves.default_rate,
         'tasks': halves.tasks,
         'training': {**halves.notes, 'frames': frames},
     }
@@ -217,6 +212,34 @@ def _verify(bundle: Bundle, halves: Halves, pictures: Sequence[NDArray[np.uint8]
             with torch.no_grad():
                 outputs = halves.tail(torch.from_numpy(received)[None])
             found = tail.run({'z_b': received[None]})
-            for name, value in zip(halves.outputs, outputs, strict=True):
-                scale = max(1.0, float(value.abs().max()))
-                compare(name, found[name], value.numpy(), where, scale)
+            answers = {n: v.numpy() for n, v in zip(halves.outputs, outputs, strict=True)}
+            _compare_answers(found, answers, f'{where} at rate {rate}')
+
+
+def _compare_answers(
+    found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]], where: str
+) -> None:
+    """Refuse answers of ONNX Runtime that the order of float32 additions does not explain.
+
+    That order decides ties: a few pixels at the seams of a label map, and among the regions of a
+    detector a few that are chosen or suppressed and where they stand in the list.
+    """
+    for name, value in expected.items():
+        if name == 'mask':
+            _limit(name, where, float((found[name] != value).mean()))
+        elif name == 'boxes':
+            rows, wanted = (
+                np.hstack([a['boxes'] / max(1.0, float(np.abs(value).max())), a['scores']])
+                for a in (found, expected)
+            )
+            sample = wanted[:: max(1, len(wanted) // _ROWS)]
+            nearest = np.abs(rows[None] - sample[:, None]).max(axis=2).min(axis=1)
+            _limit(name, where, float((nearest > _NEAR).mean()))
+        elif name != 'scores':
+            compare(name, found[name], value, where, max(1.0, float(np.abs(value).max())))
+
+
+def _limit(name: str, where: str, share: float) -> None:
+    if share > _TIES:
+        msg = f'{name} of {where}: {share:.2%} differ between ONNX and torch, over {_TIES:.0%}'
+        raise DataError(msg)

@@ -4,7 +4,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -24,20 +24,27 @@ from mtl_split_train.data import NO_ATTRIBUTE, Batch
 from mtl_split_train.dataset import camvid_classes
 from mtl_split_train.heads import ClassificationHead, SegmentationHead
 from mtl_split_train.network import NetworkOutput, SplitNetwork, TailGraph
+from mtl_split_train.optimise import freeze, make_optimizer
 from mtl_split_train.samples import VOID, Classes
 from mtl_split_train.tasks import MAX_DETECTIONS, NMS_IOU
 
 #: Boxes from this score on count in the precision-recall curve.
 MEASURED_SCORE = 0.05
-#: Learning rate of gains, steps and densities relative to the weights.
-_QUANTISER_SPEED = 4.0
+
+
+class Guide(Protocol):
+    """A teacher, as ``distillation.Teacher``."""
+
+    def loss(self, images: Tensor, output: NetworkOutput) -> Tensor:
+        """Return how far the answers are from the teacher's."""
 
 
 class SplitModule(pl.LightningModule):
     """Trains one network for up to three tasks and several rates.
 
     Loss = sum over tasks of weight * loss, as MTL-Split adds them up (arXiv 2407.05982, section
-    3.2), plus lambda[rate] * kB.
+    3.2), plus lambda[rate] * kB, plus ``loss.distillation`` times what ``teacher`` wants, where
+    there is one.
 
     Args:
         config: The run, as plain mappings (Lightning keeps it in the checkpoint).
@@ -69,6 +76,8 @@ class SplitModule(pl.LightningModule):
         places = self.positions * self.config.network.z_channels
         bits = [8.0 * target / places for target in self.config.rates.targets]
         self.network = SplitNetwork(self.config.network, sizes, bits)
+        self.teacher: Guide | None = None
+        self._frozen = freeze(self.network, self.config.schedule.frozen)
         self.rate_controller = RateController(self.config.rates.targets, self.config.rates.speed)
         balanced = torch.tensor(class_weights) ** self.config.loss.balance
         self.register_buffer('class_weights', balanced)
@@ -80,42 +89,19 @@ class SplitModule(pl.LightningModule):
         self.miou = MulticlassJaccardIndex(max(2, sizes['segmentation']), ignore_index=VOID)
         self.map = MeanAveragePrecision(iou_type='bbox')
         self.accuracy = MulticlassAccuracy(max(2, sizes['classification']), average='micro')
+        self.train()  # Lightning leaves the modes as they are
 
     def configure_optimizers(self) -> Any:
         """AdamW without decay on biases, norms, quantiser; linear warm-up, then a cosine."""
-        schedule = self.config.schedule
-        decayed: list[torch.nn.Parameter] = []
-        free: list[torch.nn.Parameter] = []
-        quantiser: list[torch.nn.Parameter] = []
-        for name, parameter in self.network.named_parameters():
-            if _is_quantiser(name):
-                quantiser.append(parameter)
-            else:
-                (decayed if parameter.ndim > 1 else free).append(parameter)
-        rate = schedule.learning_rate
-        optimizer = torch.optim.AdamW(
-            [
-                {'params': decayed, 'lr': rate, 'weight_decay': schedule.weight_decay},
-                {'params': free, 'lr': rate, 'weight_decay': 0.0},
-                # Logarithms of scales: they have far to go and no gradient noise to fear.
-                {'params': quantiser, 'lr': _QUANTISER_SPEED * rate, 'weight_decay': 0.0},
-            ]
-        )
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, round(total * schedule.warmup_epochs / schedule.epochs))
+        steps = int(self.trainer.estimated_stepping_batches)
+        return make_optimizer(self.network.named_parameters(), self.config.schedule, steps)
 
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return 0.5 * (
-                1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup)))
-            )
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            'optimizer': optimizer,
-            'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'},
-        }
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and use, but for what is frozen: that stays in use."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def transfer_batch_to_device(
         self,
@@ -138,11 +124,17 @@ class SplitModule(pl.LightningModule):
         rate = torch.randint(self.network.encoder.bottleneck.rates, (samples,), device=self.device)
         # Within one batch: the statistics of the tail's norms then are those of its use.
         whole = torch.rand(samples, device=self.device) < self.config.rates.unquantised
+        whole = whole | batch.jpeg
         output: NetworkOutput = self.network(batch.images, rate, whole)
         losses = self.task_losses(output, batch)
         assert output.bits is not None
         frame_bytes = output.bits * (self.positions / 8.0)
-        losses['rate'] = self.rate_controller(frame_bytes, rate)
+        if self.config.rates.constrain:
+            losses['rate'] = self.rate_controller(frame_bytes, rate)
+        if self.teacher is not None:
+            losses['distillation'] = self.config.loss.distillation * self.teacher.loss(
+                batch.images, output
+            )
         for k in range(len(self.config.rates.targets)):
             if (rate == k).any():
                 self._log(f'bytes/{k}', frame_bytes[rate == k].mean(), samples)
@@ -200,7 +192,7 @@ class SplitModule(pl.LightningModule):
                     'scores': torch.from_numpy(found.scores),
                     'labels': torch.from_numpy(found.class_ids).long(),
                 }],
-                [_box_truth(batch.targets[0])],
+                [box_truth(batch.targets[0])],
             )  # fmt: skip
         if output.classification is not None and batch.attribute[0] != NO_ATTRIBUTE:
             self.accuracy.update(output.classification.float(), batch.attribute)
@@ -256,11 +248,7 @@ def read_parameters(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ('config', 'classes', 'class_weights', 'value_weights')}
 
 
-def _is_quantiser(name: str) -> bool:
-    return 'bottleneck.log_' in name or '.density.' in name
-
-
-def _box_truth(target: dict[str, Tensor]) -> dict[str, Tensor]:
+def box_truth(target: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the boxes of a frame as torchmetrics takes them, ignored ones as crowds."""
     labels, ignored = target['labels'], target['ignored_labels']
     return {

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mtl_split_core.errors import DataError
 from mtl_split_train.backbone import Backbone, describe_stages
+from mtl_split_train.data import NO_ATTRIBUTE
 
 #: The backbones of the paper's experiments.
 PUBLISHED_BACKBONES = (
@@ -104,23 +105,37 @@ class Heads(nn.Module):
         return [head(z) for head in self.heads]
 
 
+def task_losses(logits: list[Tensor], labels: Tensor) -> Tensor:
+    """Return the cross-entropy of each task, [T]; a task without labels has 0.
+
+    Args:
+        logits: Of each task, [N, K].
+        labels: Class ids, [N, T] int64; ``NO_ATTRIBUTE`` where a sample has no label.
+    """
+    labelled = (labels != NO_ATTRIBUTE).sum(dim=0).clamp_min(1)
+    sums = [
+        functional.cross_entropy(y, labels[:, task], ignore_index=NO_ATTRIBUTE, reduction='sum')
+        for task, y in enumerate(logits)
+    ]
+    return torch.stack(sums) / labelled
+
+
 def joint_loss(logits: list[Tensor], labels: Tensor) -> Tensor:
     """Return the unweighted sum of the cross-entropies (arXiv 2407.05982, section 3.2).
 
     Args:
         logits: Of each task, [N, K].
-        labels: Class ids, [N, T] int64.
+        labels: Class ids, [N, T] int64; ``NO_ATTRIBUTE`` where a sample has no label.
     """
-    losses = [functional.cross_entropy(y, labels[:, task]) for task, y in enumerate(logits)]
-    return torch.stack(losses).sum()
+    return task_losses(logits, labels).sum()
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How the paper trains (arXiv 2407.05982).
 
-    The learning rate falls once, at half of the epochs. The paper does not say how far; a tenth
-    is what torch's StepLR does unless told otherwise.
+    The learning rate falls once, at half of the epochs, to a tenth (the factor is that of the
+    published code, github.com/intelligolabs/MTL-Split).
 
     Args:
         epochs: Passes over the data.
@@ -140,13 +155,19 @@ class Recipe:
             raise DataError(msg)
 
     def optimiser(
-        self, network: nn.Module
+        self, network: nn.Module, epochs: int | None = None
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """Return AdamW and the schedule, which steps once per epoch."""
+        """Return AdamW and the schedule, which steps once per epoch.
+
+        Args:
+            network: What is trained.
+            epochs: Instead of the recipe's.
+        """
         optimiser = torch.optim.AdamW(
             network.parameters(), self.learning_rate, weight_decay=self.learning_rate * 0.01
         )
-        return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, max(1, self.epochs // 2))
+        half = max(1, (epochs or self.epochs) // 2)
+        return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, half, gamma=0.1)
 
 
 def fit(
@@ -171,6 +192,8 @@ def fit(
     order = torch.Generator().manual_seed(recipe.seed)
     loader = DataLoader(data, recipe.batch_size, shuffle=True, generator=order)
     optimiser, schedule = recipe.optimiser(network)
+    # As the pictures are laid out: a third less work on a CPU.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     history = []
     for epoch in range(1, recipe.epochs + 1):

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every data format is read into: samples with the labels they have, and their classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.errors import DataError
+
+T = TypeVar('T')
 
 VOID = 255
 """Label of pixels that no metric and no loss counts, whatever id a format gives them."""
@@ -41,6 +43,20 @@ class Classes:
     def mapping(self) -> dict[str, Any]:
         """Return plain lists and texts, as a checkpoint keeps them."""
         return {k: v if isinstance(v, str) else list(v) for k, v in asdict(self).items()}
+
+    def only(self, tasks: Collection[str]) -> 'Classes':
+        """Return these classes without those of tasks that are not among ``tasks``.
+
+        Args:
+            tasks: Kinds of tasks, as `sizes` names them.
+        """
+        labelled = 'classification' in tasks
+        return Classes(
+            self.detection if 'detection' in tasks else (),
+            self.segmentation if 'segmentation' in tasks else (),
+            self.attribute if labelled else '',
+            self.values if labelled else (),
+        )
 
     def sizes(self) -> dict[str, int]:
         """Return the number of classes by kind of task, 0 for an absent one."""
@@ -180,7 +196,7 @@ def check_labels(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def spread(samples: Sequence[Sample], most: int) -> Sequence[Sample]:
+def spread(samples: Sequence[T], most: int) -> Sequence[T]:
     """Return at most ``most`` samples, evenly spread."""
     return samples[:: max(1, -(-len(samples) // most))]
 

@@ -69,23 +69,34 @@ def load_weights(path: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]], lis
         raise BackendError(msg)
     verify(weights)
     try:
-        with safe_open(weights, 'pt') as file:
-            facts = json.loads((file.metadata() or {})[_KEY])
-        config = NetworkConfig(**facts['network'])
-        classes = Classes.from_mapping(facts['classes'])
+        facts = _facts(weights)
+        config, classes = _network(facts)
         height, width = facts['input']
         encoder = Encoder(config, [1.0] * facts['rates'], classes.sizes()['segmentation'])
         module = encoder if path.stem == 'encoder' else Tail(config, classes.sizes())
         module.load_state_dict(safetensors.torch.load_file(weights))
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = ' '.join(str(error).split())[:200]
-        msg = f'{weights} is not what --with-torch writes ({reason}): export the bundle again'
-        raise BackendError(msg) from error
+        raise _not_ours(weights, error) from error
     if isinstance(module, Encoder):
         return module.eval(), {'image': (1, 3, height, width)}, ['z_b']
     size = tuple(-(-side // config.stride) for side in (height, width))
     graph = TailGraph(module, (height, width), classes.attribute)
     return graph.eval(), {'z_b': (1, config.z_channels, *size)}, graph.names
+
+
+def read_facts(weights: Path) -> tuple[NetworkConfig, Classes]:
+    """Return what a file of weights says of its network.
+
+    Args:
+        weights: One half, as `save_weights` writes it.
+
+    Raises:
+        BackendError: It is damaged, or something else.
+    """
+    try:
+        return _network(_facts(weights))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise _not_ours(weights, error) from error
 
 
 def checksum(path: Path) -> str:
@@ -117,3 +128,18 @@ def verify(weights: Path) -> None:
             f'{str(wanted)[:12]}: copy or export the bundle again'
         )
         raise BackendError(msg)
+
+
+def _facts(weights: Path) -> Any:
+    with safe_open(weights, 'pt') as file:
+        return json.loads((file.metadata() or {})[_KEY])
+
+
+def _network(facts: Any) -> tuple[NetworkConfig, Classes]:
+    return NetworkConfig(**facts['network']), Classes.from_mapping(facts['classes'])
+
+
+def _not_ours(weights: Path, error: Exception) -> BackendError:
+    reason = ' '.join(str(error).split())[:200]
+    msg = f'{weights} is not what --with-torch writes ({reason}): export the bundle again'
+    return BackendError(msg)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random views keep picture, label map and boxes together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,19 @@ def test_what_a_pasted_object_covers_becomes_ignored() -> None:
             assert result.ignored.tolist() == [True, False]
             return
     pytest.fail('no seed pasted the object over its source')
+
+
+def test_some_pictures_go_through_jpeg() -> None:
+    plain = augment(scene(), CONFIG, np.random.default_rng(7))
+    worst = {'jpeg': 1.0, 'jpeg_quality_min': 5, 'jpeg_quality_max': 5}
+    sent = augment(scene(), replace(CONFIG, **worst), np.random.default_rng(7))
+    assert (plain.jpeg, sent.jpeg) == (False, True)
+    assert np.array_equal(plain.label, sent.label)
+    difference = np.abs(plain.image.astype(int) - sent.image)
+    assert 0.5 < difference.mean() < 40
+    some = replace(CONFIG, jpeg=0.5)
+    views = [augment(scene(), some, np.random.default_rng(seed)).jpeg for seed in range(40)]
+    assert 10 < sum(views) < 30
 
 
 def test_common_classes_are_not_pasted() -> None:

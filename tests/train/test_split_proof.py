@@ -17,7 +17,7 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import CodecId, dequantise, make_codecs, quantise
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_core.tables import TOTAL, CodecTables
-from mtl_split_train import cli_export
+from mtl_split_train import split_family
 from mtl_split_train.data import normalise
 from mtl_split_train.dataset import Dataset, Sample, camvid_classes
 from mtl_split_train.export import export_bundle
@@ -45,7 +45,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope='module')
 def bundle(project: Path, pictures: Dataset) -> Bundle:
     """The trained network at the input size of a real one: enough symbols to count."""
-    module = cli_export.load_module(project / 'out/checkpoints/last.ckpt')
+    module = split_family.load_module(project / 'out/checkpoints/last.ckpt')
     data = replace(module.config.data, input_width=WIDTH, input_height=HEIGHT)
     return export_bundle(
         module.network,
@@ -84,7 +84,7 @@ def features(
 def unsplit(bundle: Bundle, project: Path, backend: str, image: NDArray[np.float32]) -> object:
     """Run the network in one piece: one torch module, or one ONNX graph made of the two."""
     if backend == 'torch':
-        network = cli_export.load_module(project / 'out/checkpoints/last.ckpt').network
+        network = split_family.load_module(project / 'out/checkpoints/last.ckpt').network
         graph = TailGraph(network.tail, (HEIGHT, WIDTH), 'time_of_day').eval()
         with torch.inference_mode():
             answers = graph.answers(network(torch.from_numpy(image)))

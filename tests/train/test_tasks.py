@@ -18,7 +18,7 @@ from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.errors import DataError
 from mtl_split_core.results import Detections
 from mtl_split_core.tail import TailStage
-from mtl_split_train import cli_export
+from mtl_split_train import split_family
 from mtl_split_train.config import parse_config
 from mtl_split_train.data import (
     Batch,
@@ -238,7 +238,7 @@ def test_checkpoints_of_before_the_other_formats(project: Path, tmp_path: Path) 
     for key in ('format', 'root'):
         del parameters['config']['data'][key]
     torch.save(state, tmp_path / 'old.ckpt')
-    module = cli_export.load_module(tmp_path / 'old.ckpt')
+    module = split_family.load_module(tmp_path / 'old.ckpt')
     assert module.classes == read_dataset(project / 'data/train').classes
     assert module.config.data.format == 'camvid'
 

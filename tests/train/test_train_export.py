@@ -2,9 +2,11 @@
 """From a data folder to a bundle, as a person types it: train, resume, export, load."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,14 +15,16 @@ from tests.train.project import CONFIG, export, train, write_config
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import TaskType, load_bundle, write_bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codecs import CodecId, dequantise, quantise
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.tables import CodecTables
 from mtl_split_core.tail import TailStage
-from mtl_split_train import cli_export, cli_train
+from mtl_split_train import split_family
 from mtl_split_train.config import load_config
+from mtl_split_train.data import normalise
 from mtl_split_train.dataset import read_dataset
+from mtl_split_train.export import export_bundle, fit_step
 from mtl_split_train.formats import read_split
 from mtl_split_train.module import config_mapping
 
@@ -77,13 +81,44 @@ def test_the_bundle_answers(bundle_folder: Path, project: Path) -> None:
 def test_split_equals_unsplit_in_torch(bundle_folder: Path, project: Path) -> None:
     """The two graphs one after the other give what the trained network gives in one pass."""
     bundle = load_bundle(bundle_folder)
-    network = cli_export.load_module(project / 'out/checkpoints/last.ckpt').network
+    network = split_family.load_module(project / 'out/checkpoints/last.ckpt').network
     image = torch.randn(1, 3, 48, 64)
     with torch.no_grad():
         expected = network(image).classification[0].softmax(dim=0).numpy()
     z = load_network(bundle.encoder_path).run({'image': image.numpy()})['z_b']
     found = load_network(bundle.tail_path).run({'z_b': z})
     assert np.allclose(found['time_of_day'], expected, atol=1e-4)
+
+
+def test_finer_rates_are_fitted(project: Path, tmp_path: Path) -> None:
+    """Each costs more than the one before and is nearer to Z_b."""
+    module = split_family.load_module(project / 'out/checkpoints/last.ckpt')
+    config = replace(module.config, rates=replace(module.config.rates, finer=[2.0, 5.0]))
+    data = read_dataset(project / 'data/train')
+    bundle = export_bundle(module.network, config, data, tmp_path / 'bundle')
+    tables = bundle.tables
+    assert len(bundle.rates) == tables.rates == 4
+    assert np.allclose(tables.gain[2:], tables.gain[1] * np.array([[2.0], [5.0]]))
+    encode = EncodeStage(bundle, load_network(bundle.encoder_path))
+    image = data.images[0].image()
+    sizes = [len(encode.encode(image, rate, CodecId.ENTROPY, 0).data) for rate in range(4)]
+    assert sizes[1] < sizes[2] < sizes[3]
+    x = normalise(cv2.resize(image, (64, 48)))[None].numpy()
+    z = load_network(bundle.encoder_path).run({'image': x})['z_b'][0]
+    errors = [
+        float(np.square(dequantise(quantise(z, tables, rate), tables, rate) - z).mean())
+        for rate in range(4)
+    ]
+    assert errors[3] < errors[2] < errors[1]
+
+
+def test_the_step_that_restores_best() -> None:
+    z = np.array([0.2, 0.8, 1.2, -2.4], np.float32).reshape(1, 1, 2, 2)
+    gain = np.ones(1, np.float32)
+    around = [float(np.square(np.rint(z) * step - z).sum()) for step in (0.99, 1.0, 1.01, 1.2)]
+    step = fit_step(z, gain)
+    assert float(np.square(np.rint(z) * step - z).sum()) <= min(around)
+    assert fit_step(z, gain / 100) == 100  # all symbols are zero
 
 
 def test_export_does_not_overwrite(bundle_folder: Path, project: Path) -> None:
@@ -106,7 +141,7 @@ def test_a_checkpoint_of_another_family(project: Path, tmp_path: Path) -> None:
     state['hyper_parameters']['config']['network']['decoder'] = 'stage1'
     torch.save(state, tmp_path / 'x.ckpt')
     with pytest.raises(DataError, match=r'x\.ckpt is not a checkpoint of .*network\.decoder'):
-        cli_export.load_module(tmp_path / 'x.ckpt')
+        split_family.load_module(tmp_path / 'x.ckpt')
 
 
 @pytest.mark.parametrize(
@@ -124,7 +159,7 @@ def test_a_wrong_checkpoint_is_named(tmp_path: Path, content: Any, text: str) ->
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(DataError, match=text) as caught:
-        cli_export.load_module(path)
+        split_family.load_module(path)
     assert str(path) in str(caught.value)
 
 
@@ -144,12 +179,12 @@ def test_a_run_with_detail_starts_from_one_without(project: Path, tmp_path: Path
         loss={'lovasz': 1.0},
     )  # fmt: skip
     start = project / 'out/checkpoints/last.ckpt'
-    module = cli_train.SplitModule(
+    module = split_family.SplitModule(
         config_mapping(load_config(tmp_path / 'run.yaml')),
         read_split('camvid', tmp_path / 'data', 'train').classes.mapping(),
         [1.0] * 11,
     )
-    cli_train.initialise(module, start)
+    split_family.initialise(module, start)
     given = torch.load(start, weights_only=True)['state_dict']
     gain = module.network.encoder.bottleneck.log_gain
     assert gain.shape == (2, 40)
@@ -170,8 +205,8 @@ def test_a_run_with_detail_starts_from_one_without(project: Path, tmp_path: Path
 
 
 def test_class_weights_are_taken_back(project: Path) -> None:
-    modules = [cli_export.load_module(project / 'out/checkpoints/last.ckpt') for _ in range(2)]
-    cli_export.unweight(modules[1], 0.5)
+    modules = [split_family.load_module(project / 'out/checkpoints/last.ckpt') for _ in range(2)]
+    split_family.unweight(modules[1], 0.5)
     z = torch.randn(1, 8, 3, 4)
     with torch.no_grad():
         before, after = (module.network.tail(z).segmentation for module in modules)
@@ -181,7 +216,7 @@ def test_class_weights_are_taken_back(project: Path) -> None:
 
 
 def test_the_average_starts_without_memory_of_the_random_start() -> None:
-    average = cli_train.moving_average(0.9)
+    average = split_family.moving_average(0.9)
     start, value = torch.zeros(()), torch.ones(())
     kept = start
     for update in range(60):

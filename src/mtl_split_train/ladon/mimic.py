@@ -1,83 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ladon's first stage of training: the teacher's features for as few bits as beta asks for."""
+"""What Ladon learns from its teacher: the features for few bits, then the answers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
-from mtl_split_train import vision  # noqa: F401  (declares operators before the next import)
-from mtl_split_train.ladon.network import LadonNetwork
+from mtl_split_train.data import NO_ATTRIBUTE
+from mtl_split_train.heads import mean_cross_entropy
 
-from torchvision.models import ResNet  # isort: skip
-
-#: The betas of the paper's table for ResNet-50 (arXiv 2501.01420).
-PUBLISHED_BETAS = (0.32, 1.28, 5.12, 10.24, 20.48)
+#: Share of the labels in the loss of the distillation; the rest is the teacher's.
+_LABELS = 0.5
 
 
-def teacher_features(teacher: ResNet, x: Tensor) -> Iterator[Tensor]:
-    """Yield the teacher's features after its layers 1 to 4 for pictures [N, 3, H, W]."""
-    x = teacher.maxpool(teacher.relu(teacher.bn1(teacher.conv1(x))))
-    for layer in (teacher.layer1, teacher.layer2, teacher.layer3, teacher.layer4):
-        x = layer(x)
-        yield x
+def feature_errors(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Return the squared errors of each picture, summed over layers 1 to 4, [N].
+
+    Args:
+        found: Features of the network, [N, C, h, w] each.
+        wanted: Those of the teacher.
+    """
+    # Sums of millions of squares, which 16 bits do not hold.
+    errors = [
+        (f.float() - w.float()).square().flatten(1).sum(1)
+        for f, w in zip(found, wanted, strict=True)
+    ]
+    return torch.stack(errors).sum(dim=0)
 
 
 def mimic_loss(
-    network: LadonNetwork, teacher: ResNet, x: Tensor, beta: float
-) -> tuple[Tensor, Tensor]:
-    """Return the loss of stage 1 and the mean bits of a frame.
+    found: Sequence[Tensor], wanted: Sequence[Tensor], bits: Tensor, beta: Tensor
+) -> dict[str, Tensor]:
+    """Return the two parts of the loss of stage 1, per picture.
 
     Squared errors after layers 1 to 4, plus beta times bits, both summed over a picture
-    (arXiv 2501.01420; arXiv 2108.11898). Uniform noise stands for rounding
-    (Balle et al., arXiv 1611.01704).
+    (arXiv 2501.01420; arXiv 2108.11898, equation 4).
 
     Args:
-        network: What learns.
-        teacher: What it learns from, in evaluation mode.
-        x: Normalised pictures, [N, 3, H, W].
-        beta: Weight of a bit.
+        found: Features of the network, [N, C, h, w] each.
+        wanted: Those of the teacher.
+        bits: Estimated bits of each picture, [N].
+        beta: Weight of a bit of each picture, [N].
     """
-    with torch.no_grad():
-        wanted = list(teacher_features(teacher, x))
-    z: Tensor = network.encoder(x)
-    noisy = z + torch.rand_like(z) - 0.5
-    bits = network.bits(noisy).mean()
-    found = network.body.features(noisy)
-    errors = [(f - w).square().sum() / len(x) for f, w in zip(found, wanted, strict=True)]
-    return torch.stack(errors).sum() + beta * bits, bits.detach()
+    return {'features': feature_errors(found, wanted).mean(), 'rate': (beta * bits).mean()}
 
 
-def mimic(
-    network: LadonNetwork,
-    teacher: ResNet,
-    batches: Iterable[Tensor],
-    beta: float,
-    learning_rate: float = 1e-3,
-) -> list[float]:
-    """Train encoder, prior and decoder; the later layers stay as they are.
+def relative_mimic_loss(
+    found: Sequence[Tensor], wanted: Sequence[Tensor], bits: Tensor, beta: Tensor
+) -> dict[str, Tensor]:
+    """Return the same over the energy of the teacher's features, to add to the losses of tasks.
+
+    What beta trades stays as it is; the sum is about 1 before anything is learnt.
+    """
+    energy = feature_errors(wanted, [torch.zeros_like(w) for w in wanted]).mean()
+    parts = mimic_loss(found, wanted, bits, beta)
+    return {name: value / energy.clamp_min(1e-6) for name, value in parts.items()}
+
+
+def distil_loss(logits: Tensor, taught: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of stage 2: half the labels, half the teacher's shares.
+
+    Hinton et al., arXiv 1503.02531, at temperature 1, weighted as in Ladon's configuration.
 
     Args:
-        network: Changed in place; in evaluation mode afterwards.
-        teacher: The published network; its later layers may be those of ``network``.
-        batches: Normalised pictures, [N, 3, H, W] each.
-        beta: Weight of a bit, larger for fewer bytes.
-        learning_rate: Of Adam.
-
-    Returns:
-        The loss of each batch.
+        logits: Of the network, [N, K].
+        taught: Of the teacher, [N, K].
+        labels: Class ids, [N]; ``NO_ATTRIBUTE`` adds nothing to the labels' half.
     """
-    teacher.eval().requires_grad_(False)
-    network.body.eval().requires_grad_(False)
-    parts: tuple[nn.Module, ...] = (network.encoder, network.prior, network.body.decoder)
-    parameters = [p.requires_grad_() for part in parts for p in part.parameters()]
-    optimiser = torch.optim.Adam(parameters, learning_rate)
-    history = []
-    for x in batches:
-        loss, _ = mimic_loss(network, teacher, x, beta)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        history.append(float(loss.detach()))
-    network.eval()
-    return history
+    follow = functional.kl_div(
+        logits.float().log_softmax(dim=1), taught.float().softmax(dim=1), reduction='batchmean'
+    )
+    own = mean_cross_entropy(logits.float(), labels, NO_ATTRIBUTE)
+    return _LABELS * own + (1.0 - _LABELS) * follow

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ladon's codec and the rest of its backbone (Matsubara et al., arXiv 2501.01420).
 
-image --> encoder --> z --round--> decoder --> layer 2, 3, 4 of a ResNet --> head
+image --> encoder --> z --round--> decoder --> layers 2, 3, 4 of a ResNet --> heads
           edge                     server
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mtl_split_core.errors import DataError
-from mtl_split_train import vision  # noqa: F401  (declares operators before the next import)
-from mtl_split_train.bottleneck import LogisticMixture
+from mtl_split_train.bottleneck import Quantiser
 from mtl_split_train.gdn import GDN
-
-from torchvision.models import ResNet, get_model  # isort: skip
+from mtl_split_train.ladon.config import NetworkConfig
+from mtl_split_train.ladon.heads import TaskHeads
+from mtl_split_train.ladon.prior import FactorisedPrior
+from mtl_split_train.ladon.teacher import Teacher, make_resnet, resnet_widths
+from mtl_split_train.samples import Classes
 
 #: Channels of z.
 LATENT = 24
-#: Channels after layer 1 of a ResNet-50, which the decoder restores.
-STAGE_1 = 256
-_STRIDE = 4
 
 
 def make_encoder() -> nn.Sequential:
@@ -39,107 +39,100 @@ def make_encoder() -> nn.Sequential:
     )
 
 
-def make_decoder() -> nn.Sequential:
+def make_decoder(width: int = 256) -> nn.Sequential:
     """Return what restores the features after layer 1 (arXiv 2108.11898).
 
-    Maps [N, 24, h, w] to [N, 256, h + 1, w + 1].
+    Maps [N, 24, h, w] to [N, ``width``, h + 1, w + 1]; ResNet-50 has 256 channels there.
     """
     return nn.Sequential(
-        nn.Conv2d(LATENT, 2 * STAGE_1, 2, padding=1, bias=False),
-        GDN(2 * STAGE_1, inverse=True),
-        nn.Conv2d(2 * STAGE_1, STAGE_1, 2, bias=False),
-        GDN(STAGE_1, inverse=True),
-        nn.Conv2d(STAGE_1, STAGE_1, 2, padding=1, bias=False),
+        nn.Conv2d(LATENT, 2 * width, 2, padding=1, bias=False),
+        GDN(2 * width, inverse=True),
+        nn.Conv2d(2 * width, width, 2, bias=False),
+        GDN(width, inverse=True),
+        nn.Conv2d(width, width, 2, padding=1, bias=False),
     )
 
 
-def load_teacher(weights: str | None) -> ResNet:
-    """Return a ResNet-50, the teacher and the rest of the backbone (arXiv 2501.01420).
-
-    Args:
-        weights: torchvision's published weights by name, such as ``IMAGENET1K_V1``, or None.
-
-    Raises:
-        DataError: Weights that cannot be had.
-    """
-    try:
-        teacher: ResNet = get_model('resnet50', weights=weights)
-    except (OSError, ValueError, KeyError) as error:
-        msg = (
-            f'weights {weights!r} of resnet50 cannot be had ({error}); put the file into '
-            f'{torch.hub.get_dir()}/checkpoints or give no weights'
-        )
-        raise DataError(msg) from error
-    return teacher
-
-
 class Body(nn.Module):
-    """Decoder, layers 2 to 4 of the teacher and its classifier: what the server runs.
+    """Decoder, layers 2 to 4 of a ResNet and the heads: what the server runs.
 
     Args:
-        teacher: A ResNet with 256 channels after layer 1; its later layers become part of this.
+        config: Sizes.
+        classes: Of the data.
     """
 
-    def __init__(self, teacher: ResNet) -> None:
+    def __init__(self, config: NetworkConfig, classes: Classes) -> None:
         super().__init__()
-        self.decoder = make_decoder()
-        self.layers = nn.ModuleList([teacher.layer2, teacher.layer3, teacher.layer4])
-        self.pool = teacher.avgpool
-        self.fc = teacher.fc
+        resnet = make_resnet(config.backbone)
+        widths = resnet_widths(resnet)
+        self.decoder = make_decoder(widths[0])
+        self.layers = nn.ModuleList([resnet.layer2, resnet.layer3, resnet.layer4])
+        self.heads = TaskHeads(widths, classes, config)
 
-    def features(self, z: Tensor) -> Iterator[Tensor]:
-        """Yield the restored features after layer 1, then those after layers 2, 3 and 4."""
-        x: Tensor = self.decoder(z)
-        yield x
+    def features(self, z: Tensor) -> list[Tensor]:
+        """Return the restored features after layer 1, then those after layers 2, 3 and 4."""
+        found: list[Tensor] = [self.decoder(z)]
         for layer in self.layers:
-            x = layer(x)
-            yield x
+            found.append(layer(found[-1]))
+        return found
 
-    def forward(self, z: Tensor) -> list[Tensor]:
-        """Map z [N, 24, h, w] to the logits [N, K] of the one task."""
-        *_, last = self.features(z)
-        return [self.fc(self.pool(last).flatten(1))]
+    def forward(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Answer one frame as tail.onnx does, see ``TaskHeads.answers``."""
+        return self.heads.answers(self.features(z))
 
 
 class LadonNetwork(nn.Module):
-    """Encoder, prior of z, and the server's side.
+    """Encoder, quantiser with the prior of z, and the server's side.
 
-    The prior is fully factorised (Balle et al., arXiv 1802.01436, appendix 6.1), with a mixture of
-    logistic distributions for each channel. It is for training alone: the bundle has integer
-    tables.
+    The prior is for training alone: the bundle has integer tables. As published a network has one
+    rate, and its symbols are z, rounded. Extended, each rate has gains and steps of its own that
+    are learnt (Slimmable encoders, arXiv 2306.12691).
 
     Args:
-        teacher: A ResNet with 256 channels after layer 1.
-        classes: Names of the teacher's classes.
-        attribute: Name of what it classifies.
-        size: Height and width of the network input, pixel, multiples of 4; 416 in the paper.
+        config: Sizes and form.
+        classes: Of the data.
+        betas: Weight of a bit at each rate, largest first.
 
     Raises:
-        DataError: Another number of classes, or another size.
+        DataError: Several betas for a network as published.
     """
 
-    def __init__(
-        self,
-        teacher: ResNet,
-        classes: tuple[str, ...],
-        attribute: str = 'category',
-        size: tuple[int, int] = (416, 416),
-    ) -> None:
+    def __init__(self, config: NetworkConfig, classes: Classes, betas: Sequence[float]) -> None:
         super().__init__()
-        if len(classes) != teacher.fc.out_features:
-            msg = f'{len(classes)} names for the {teacher.fc.out_features} classes of the teacher'
+        self.learnt_rates = config.form == 'extended'
+        if len(betas) > 1 and not self.learnt_rates:
+            msg = f'betas are {list(betas)}; as published there is one network for each'
             raise DataError(msg)
-        if any(side < 2 * _STRIDE or side % _STRIDE for side in size):
-            msg = f'size {size}: both sides must be multiples of {_STRIDE}, {2 * _STRIDE} or more'
-            raise DataError(msg)
-        self.classes = classes
-        self.attribute = attribute
-        self.size = size
+        self.betas = tuple(betas)
+        # Where distortion goes with 1 / gain^2 and bits with log(gain), gain goes with beta^-1/2.
+        middle = math.sqrt(betas[0] * betas[-1])
         self.encoder = make_encoder()
-        self.prior = LogisticMixture(LATENT)
-        self.body = Body(teacher)
+        gains = [math.sqrt(middle / beta) for beta in betas]
+        self.bottleneck = Quantiser(gains, LATENT, FactorisedPrior(LATENT))
+        self.body = Body(config, classes)
 
-    def bits(self, z: Tensor) -> Tensor:
-        """Return the estimated bits of each frame, [N], of noisy or rounded z [N, 24, h, w]."""
-        half = torch.full((len(z), LATENT, 1, 1), 0.5, device=z.device, dtype=z.dtype)
-        return self.prior.bits(z, half).sum(dim=(1, 2, 3))
+    def follow(self, teacher: Teacher) -> None:
+        """Take over the later layers and the heads of a teacher."""
+        self.body.layers.load_state_dict(nn.ModuleList(teacher.layers[1:]).state_dict())
+        self.body.heads.load_state_dict(teacher.heads.state_dict())
+
+    def transmit(self, z: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Return z as the server sees it and the estimated bits of each frame, [N].
+
+        While the one rate of the published form is learnt, uniform noise stands for rounding
+        (Balle et al., arXiv 1611.01704). Several rates have small gains among them, for which
+        noise overstates the bits, see ``mtl_split_train.bottleneck``.
+
+        Args:
+            z: Of the encoder, [N, 24, h, w].
+            rate: Of each frame, [N].
+        """
+        # 16 bits would not hold all symbols.
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.float()
+            if self.bottleneck.training and not self.learnt_rates:
+                noisy = z + torch.rand_like(z) - 0.5
+                half = torch.full((len(z), LATENT, 1, 1), 0.5, device=z.device)
+                return noisy, self.bottleneck.density.bits(noisy, half).sum(dim=(1, 2, 3))
+            received, bits = self.bottleneck.quantise(z, rate)
+            return received, bits * (z.shape[2] * z.shape[3])

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training run of the experiment `mtl-vs-stl`: a published network for one task or for several.
+
+The recipe is the paper's (`Recipe`), its length the experiment's. What is measured is the last
+epoch: the published code chooses its checkpoint on the pictures that it reports.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mtl_split_core.errors import DataError
+from mtl_split_train.data import NO_ATTRIBUTE
+from mtl_split_train.mtl_split_family import PUBLISHED_BACKBONES, MtlSplitNetwork, Recipe, fit
+from mtl_split_train.published.config import DataConfig
+from mtl_split_train.published.data import AttributeSet, read_set
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long one backbone is trained: they need unlike many steps.
+
+    Args:
+        backbone: One of ``PUBLISHED_BACKBONES``.
+        pictures: Pictures to train on, 0 for all.
+        epochs: Passes over them.
+    """
+
+    backbone: str
+    pictures: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        if self.backbone not in PUBLISHED_BACKBONES:
+            msg = f'backbone is {self.backbone!r}; use one of {", ".join(PUBLISHED_BACKBONES)}'
+            raise DataError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much is trained and on what.
+
+    Args:
+        networks: What is trained, and how long.
+        tasks: Names of the tasks, which are learnt alone and together.
+        seeds: Runs of each kind.
+        test: Pictures to measure on, 0 for all.
+        side: Height and width of the network's input, pixel, a multiple of 32.
+        batch_size: Pictures of a step.
+        learning_rate: Of AdamW.
+        format: One of ``attributes.READERS``.
+        root: Folder of the data set; what is drawn needs none.
+    """
+
+    networks: list[Length]
+    tasks: list[str]
+    seeds: int
+    test: int
+    side: int
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    format: str = 'shapes'
+    root: str = ''
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or len(self.tasks) < 2:
+            msg = f'seeds is {self.seeds}, tasks {self.tasks}: 1 seed or more, 2 tasks or more'
+            raise DataError(msg)
+
+    def recipe(self, network: Length, seed: int) -> Recipe:
+        """Return the recipe of a run."""
+        return Recipe(network.epochs, self.batch_size, self.learning_rate, seed)
+
+    def read(self, split: str, pictures: int) -> AttributeSet:
+        """Return the pictures of a split with the ids of all tasks.
+
+        Args:
+            split: `train` or `test`.
+            pictures: At most so many, 0 for all.
+        """
+        config = DataConfig(
+            format=self.format, tasks=self.tasks, limit=pictures,
+            input_width=self.side, input_height=self.side,
+        )  # fmt: skip
+        return read_set(config, Path(self.root), split)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The budget of each size of the experiment."""
+
+    smoke: Budget
+    small: Budget
+    full: Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run gave.
+
+    Args:
+        test: Share of right answers by task, 0 to 1, of the test pictures.
+        train: The same of the training pictures.
+        chance: What guessing gives, by task.
+        loss: Mean of each epoch.
+        edge_parameters: Of the backbone.
+        server_parameters: Of the heads.
+    """
+
+    test: dict[str, float]
+    train: dict[str, float]
+    chance: dict[str, float]
+    loss: list[float]
+    edge_parameters: int
+    server_parameters: int
+
+
+def run(
+    backbone: str, tasks: Sequence[str], recipe: Recipe, train: AttributeSet, test: AttributeSet
+) -> Outcome:
+    """Train a network from random weights and measure it.
+
+    Args:
+        backbone: One of ``PUBLISHED_BACKBONES``.
+        tasks: What to learn, some of ``train.tasks``.
+        recipe: How; its seed is also that of the first weights.
+        train: Pictures to train on.
+        test: Pictures to measure on.
+    """
+    train, test = train.only(tasks), test.only(tasks)
+    torch.manual_seed(recipe.seed)
+    network = MtlSplitNetwork(backbone, train.tasks, train.size)
+    network.to('cuda' if torch.cuda.is_available() else 'cpu')
+    history = fit(network, train, recipe)
+    return Outcome(
+        dict(zip(tasks, accuracies(network, test), strict=True)),
+        dict(zip(tasks, accuracies(network, train), strict=True)),
+        {name: 1 / len(train.tasks[name]) for name in tasks},
+        history,
+        sum(p.numel() for p in network.encoder.parameters()),
+        sum(p.numel() for p in network.tail.parameters()),
+    )
+
+
+@torch.no_grad()
+def accuracies(network: MtlSplitNetwork, data: AttributeSet) -> list[float]:
+    """Return the share of right answers of each task, 0 to 1; NaN without labels.
+
+    Args:
+        network: In evaluation mode.
+        data: Its tasks are those of the network.
+    """
+    device = next(network.parameters()).device
+    right = torch.zeros(len(data.tasks))
+    known = torch.zeros(len(data.tasks))
+    pictures: Tensor
+    labels: Tensor
+    for pictures, labels in DataLoader(data, _BATCH):
+        found = torch.stack([y.argmax(1) for y in network(pictures.to(device))], dim=1).cpu()
+        known += (labels != NO_ATTRIBUTE).sum(0)
+        right += (found == labels).sum(0)
+    return [float(share) for share in right / known]
