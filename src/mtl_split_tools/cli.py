@@ -50,6 +50,10 @@ COMMANDS = {
         'mtl_split_tools.bench.cameras',
         'measure how many cameras one server answers, and how fairly',
     ),
+    'bench-profile': (
+        'mtl_split_tools.bench.profiled',
+        'tell what both nodes spend their processor time on',
+    ),
     'bench-report': (
         'mtl_split_tools.bench_report.command',
         'draw what bench measured, fill docs/performance.md',

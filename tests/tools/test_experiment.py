@@ -12,12 +12,14 @@ import pytest
 from tests.tools.commands import fails
 from tests.tools.test_eval import data
 
+from mtl_split_core.errors import DataError
 from mtl_split_tools.cli import main
 from mtl_split_tools.experiments.frame import (
     Cell,
     Result,
     Size,
     Table,
+    read_cells,
     run_cells,
     write_results,
 )
@@ -42,7 +44,7 @@ class Squares:
     def cells(self) -> Sequence[Cell]:
         return [Cell(f'n{n}', {'number': n, 'seed': self._seed}) for n in self._numbers]
 
-    def measure(self, cell: Cell) -> Result:
+    def measure(self, cell: Cell, folder: Path) -> Result:  # noqa: ARG002
         if cell.settings['number'] == self._stop_at:
             raise KeyboardInterrupt
         self.measured.append(cell.key)
@@ -53,6 +55,10 @@ class Squares:
 
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         return {'all': str(len(results)).encode()}
+
+
+class PartialSquares(Squares):
+    partial = True
 
 
 def quietly(_cell: Cell, _kept: bool) -> None:
@@ -78,6 +84,22 @@ def test_what_is_damaged_or_of_another_seed_is_measured_anew(tmp_path: Path, con
     other = Squares([1, 2], seed=5)
     run_cells(other, tmp_path, quietly)
     assert other.measured == ['n1', 'n2']
+
+
+def test_what_is_measured_so_far(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='cells holds nothing of this size'):
+        read_cells(Squares([1, 2]), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(Squares([1, 2], stop_at=2), tmp_path, quietly)
+    with pytest.raises(DataError, match='cells lacks n2, and this experiment shows all or'):
+        read_cells(Squares([1, 2]), tmp_path)
+    again = PartialSquares([1, 2])
+    results = read_cells(again, tmp_path)
+    assert results == {'n1': {'square': 1}}
+    assert again.measured == []
+    write_results('squares', Size.SMALL, again, results, tmp_path)
+    assert '- Whole numbers.\n- Not measured yet: n2.\n' in (tmp_path / 'table.md').read_text()
+    assert list(json.loads((tmp_path / 'results.json').read_text())['cells']) == ['n1']
 
 
 def test_results_hold_seeds_settings_and_notes(tmp_path: Path) -> None:

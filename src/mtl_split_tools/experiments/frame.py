@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from mtl_split_core.errors import DataError
 from mtl_split_core.profile import machine_name
 from mtl_split_tools.files import write_bytes, write_json
+from mtl_split_tools.marked import markdown
 
 Result = dict[str, Any]
 """What a cell gave, fit for JSON."""
@@ -63,14 +65,52 @@ class Experiment(Protocol):
     def cells(self) -> Sequence[Cell]:
         """Return what is to be measured."""
 
-    def measure(self, cell: Cell) -> Result:
-        """Measure a cell."""
+    def measure(self, cell: Cell, folder: Path) -> Result:
+        """Measure a cell.
+
+        Args:
+            cell: One of `cells()`.
+            folder: For what takes so long that it has to survive a stop, such as a training run;
+                shared by all cells, and there only if the cell makes it.
+        """
 
     def table(self, results: Mapping[str, Result]) -> Table:
         """Return the table of all cells, by key."""
 
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         """Return PNGs by name."""
+
+
+@runtime_checkable
+class TakesBundles(Protocol):
+    """What an experiment offers beside that which measures bundles of the user."""
+
+    def take_bundles(self, names: Sequence[str]) -> None:
+        """Measure these bundles, too; names or directories."""
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """What an experiment has whose table and plots can do without some of the cells."""
+
+    partial: bool
+
+
+@runtime_checkable
+class Concludes(Protocol):
+    """What an experiment offers beside that which says what its figures mean for a claim."""
+
+    def findings(self, results: Mapping[str, Result]) -> Sequence[str]:
+        """Return sentences with figures; they stand behind the notes."""
+
+
+def all_notes(experiment: Experiment, results: Mapping[str, Result]) -> list[str]:
+    """Return the notes of an experiment, what is not measured, and its findings if it has such."""
+    missing = [cell.key for cell in experiment.cells() if cell.key not in results]
+    if missing:
+        return [*experiment.notes, f'Not measured yet: {", ".join(missing)}.']
+    found = experiment.findings(results) if isinstance(experiment, Concludes) else ()
+    return [*experiment.notes, *found]
 
 
 def run_cells(
@@ -80,7 +120,7 @@ def run_cells(
 
     Args:
         experiment: The experiment.
-        out: Its folder; cells are kept in `cells/`.
+        out: Its folder; cells are kept in `cells/`, what they work on in `runs/`.
         done: Told of each cell, and whether it was kept.
 
     Returns:
@@ -93,11 +133,34 @@ def run_cells(
         if kept := result is not None:
             found[cell.key] = result
         else:
-            found[cell.key] = experiment.measure(cell)
+            found[cell.key] = experiment.measure(cell, out / 'runs')
             document = {'settings': dict(cell.settings), 'load': os.getloadavg()[0]}
             write_json(path, {**document, 'result': found[cell.key]})
         done(cell, kept)
     return found
+
+
+def read_cells(experiment: Experiment, out: Path) -> dict[str, Result]:
+    """Return what is kept from before, by key; measure nothing.
+
+    Args:
+        experiment: The experiment.
+        out: Its folder; a run may be working there.
+
+    Raises:
+        DataError: Nothing is kept, or not enough for a table.
+    """
+    paths = {cell.key: (out / 'cells' / f'{cell.key}.json', cell) for cell in experiment.cells()}
+    found = {key: _kept(*place) for key, place in paths.items()}
+    known = {key: result for key, result in found.items() if result is not None}
+    if not known:
+        msg = f'{out}/cells holds nothing of this size, seed and data yet: leave --so-far out'
+        raise DataError(msg)
+    if len(known) < len(found) and not isinstance(experiment, Partial):
+        missing = ', '.join(sorted(found.keys() - known))
+        msg = f'{out}/cells lacks {missing}, and this experiment shows all or nothing: wait for it'
+        raise DataError(msg)
+    return known
 
 
 def write_results(
@@ -109,12 +172,13 @@ def write_results(
         name: Name of the experiment.
         size: How much was measured.
         experiment: The experiment.
-        results: Of all cells.
+        results: Of the cells, or of those that are measured.
         out: Folder.
     """
     cells = {
         cell.key: {'settings': dict(cell.settings), 'result': results[cell.key]}
         for cell in experiment.cells()
+        if cell.key in results
     }
     document = {
         'experiment': name,
@@ -125,13 +189,15 @@ def write_results(
             'processor': platform.machine(),
             'cpus': os.cpu_count(),
         },
-        'notes': list(experiment.notes),
+        'notes': all_notes(experiment, results),
         'cells': cells,
     }
     for plot, data in experiment.plots(results).items():
         write_bytes(out / 'plots' / f'{plot}.png', data)
     table = experiment.table(results)
-    write_bytes(out / 'table.md', _markdown(name, size, experiment.notes, table).encode())
+    title = f'# {name}, size {size}'
+    shown = show(all_notes(experiment, results), table)
+    write_bytes(out / 'table.md', f'{title}\n\n{shown}\n'.encode())
     write_json(out / 'results.json', document)
 
 
@@ -146,7 +212,6 @@ def _kept(path: Path, cell: Cell) -> Result | None:
     return None
 
 
-def _markdown(name: str, size: Size, notes: Sequence[str], table: Table) -> str:
-    lines = [f'# {name}, size {size}', '', *(f'- {note}' for note in notes), '']
-    rows = [table.columns, ['---'] * len(table.columns), *table.rows]
-    return '\n'.join([*lines, *(f'| {" | ".join(row)} |' for row in rows), ''])
+def show(notes: Sequence[str], table: Table) -> str:
+    """Return notes and table in Markdown, as documents have them."""
+    return '\n'.join([*(f'- {note}' for note in notes), '', markdown(table.columns, table.rows)])

@@ -72,6 +72,8 @@ class Experiment:
         data: Folder of the frames; the shipped clip if None.
     """
 
+    partial = True
+
     def __init__(self, size: Size, seed: int, data: str | None) -> None:
         self.extent = EXTENTS[size]
         self._seed = seed
@@ -89,15 +91,15 @@ class Experiment:
         settings = {**extent, 'seed': self._seed, 'data': self._data, 'weights': None}
         return [Cell(name, {'backbone': name, **settings}) for name in self.extent.backbones]
 
-    def measure(self, cell: Cell) -> Result:
+    def measure(self, cell: Cell, folder: Path) -> Result:  # noqa: ARG002
         """Measure all cuts of a backbone."""
         if self._frames is None:
             self._frames = read_frames(self._data, self.extent)
         size = self.extent.height, self.extent.width
         jpeg = [len(encode_picture(frame, 'jpeg', JPEG_QUALITY)) for frame in self._frames]
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as scratch:
             name = str(cell.settings['backbone'])
-            found = export_cuts(name, None, self._seed, size, Path(folder))
+            found = export_cuts(name, None, self._seed, size, Path(scratch))
             inputs = [network_input(frame) for frame in self._frames]
             return {
                 'frames': len(inputs),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import CodecId
-from mtl_split_tools.console import figure, kilobytes, table
+from mtl_split_tools.console import MISSING, figure, kilobytes, table
 from mtl_split_tools.evaluation import Evaluation, PictureWay, SplitWay, Stages, Way
 from mtl_split_tools.sweep.bd_rate import Comparison, Point, bytes_for, compare, frontier
 
@@ -175,6 +175,15 @@ def bd_rate_rows(sweep: Sweep) -> list[tuple[str, ...]]:
                 cells = ('no overlap', 'no accuracy that both reach')
             rows.append((METRICS[metric], name, *cells))
     return rows
+
+
+def bd_cell(found: Comparison | None) -> str:
+    """Return a comparison as one cell of a table; a dash where nothing was compared."""
+    if found is None:
+        return MISSING
+    if found.rate is None:
+        return 'all above' if found.above else 'no overlap'
+    return f'{found.rate:+.0%} ({figure(found.low)} to {figure(found.high)})'
 
 
 def equal_rows(sweep: Sweep) -> list[tuple[str, ...]]:
