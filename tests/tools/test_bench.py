@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.tiny_bundle import make_tiny_bundle
 from tests.tools.commands import fails
 
 from mtl_split_core.bundle import Bundle, load_bundle
@@ -17,6 +18,7 @@ from mtl_split_ros.windows import StageWindows
 from mtl_split_tools import cli
 from mtl_split_tools.bench.buffers import BYTES, large_buffers
 from mtl_split_tools.bench.command import bench_row, measure
+from mtl_split_tools.bench.other_bundles import load_others
 from mtl_split_tools.bench.plan import (
     Turn,
     by_session,
@@ -108,9 +110,8 @@ def test_the_loopback_device_takes_no_limits() -> None:
 
 
 def row(repeat: int, p50: float | None, wire: float) -> dict[str, Any]:
-    figures: dict[str, Any] = dict.fromkeys(
-        ('in_time', 'answered', 'bytes_app', 'bytes_wire_back', 'edge_cpu_ms', 'server_cpu_ms'), 1.0
-    )
+    figures: dict[str, Any] = dict.fromkeys(('in_time', 'answered', 'by_edge', 'bytes_app'), 1.0)
+    figures |= dict.fromkeys(('bytes_wire_back', 'edge_cpu_ms', 'server_cpu_ms'), 1.0)
     figures |= {'edge_cpu_s': 1.0 + repeat, 'server_cpu_s': 2.0}
     figures |= dict.fromkeys(('edge_rss_mb', 'server_rss_mb', 'miou', 'map50', 'accuracy'), 0.5)
     return {
@@ -244,7 +245,9 @@ def test_answers_of_a_video_are_judged_as_they_were(tiny_bundle: Bundle, tmp_pat
 def test_rivals_and_nodes_answer_over_real_dds(tiny_bundle: Bundle, tmp_path: Path) -> None:
     bundle = load_bundle(tiny_bundle.path)
     rows: dict[str, dict[str, Any]] = {}
-    ways = ('split:0', LOCAL, 'raw', 'float16', 'h264:30')
+    ways = ('split:0', LOCAL, 'other:1', 'raw', 'float16', 'h264:30')
+    other = make_tiny_bundle(tmp_path / 'other', seed=1, name='other')
+    others = load_others([str(other.path)], tmp_path / 'answers')
     measure(
         make_turns(ways, ('unlimited',), 1),
         bundle,
@@ -254,8 +257,11 @@ def test_rivals_and_nodes_answer_over_real_dds(tiny_bundle: Bundle, tmp_path: Pa
         20,
         lambda turn, found: rows.update({turn.cell.way: found}),
         loopback=True,
+        others=others,
     )
     assert set(rows) == set(ways)
+    assert rows['other:1']['fingerprint'] == f'{other.fingerprint:016x}'
+    assert rows['other:1']['miou'] != rows['split:0']['miou']
     for way, found in rows.items():
         assert found['answered'] > 0.8, way
         assert found['miou'] is not None

@@ -24,7 +24,7 @@ STREAM = {
 SUMMARY: dict[str, Any] = {
     'machine': {'processor': 'A', 'cores': 2},
     'settings': {'bundle': 'tiny 1', 'fingerprint': 'ab'},
-    'bare': {'tail': {'ms': 20.0, 'cpu_ms': 30.0}},
+    'bare': {'encoder': {'ms': 9.0, 'cpu_ms': 10.0}, 'tail': {'ms': 20.0, 'cpu_ms': 30.0}},
     'threads': [
         {
             'part': 'tail',
@@ -50,6 +50,7 @@ SUMMARY: dict[str, Any] = {
             'end_to_end_ms': PERCENTILES,
         },
         'local': {'edge_cpu_ms': 48.0, 'server_cpu_ms': 0.0},
+        'tail_alone': {'cpu_ms': 30.0},
     },
 }
 
@@ -60,6 +61,7 @@ def test_goals_are_set_beside_what_was_measured() -> None:
         '15',
         '40%',
         '1.10',
+        '0.25',
         '0.25',
     ]
     parts = limits.blocks(SUMMARY)
@@ -96,4 +98,5 @@ def test_real_nodes_for_a_moment(
     assert found['rates'][0]['answered'] > 0.5
     assert found['sizes'][0]['answered'] > 0.5
     assert found['work']['split']['server_cpu_ms'] > 0
+    assert found['work']['tail_alone']['cpu_ms'] > 0
     assert found['work']['local']['edge_cpu_ms'] > found['bare']['encoder']['cpu_ms'] / 2

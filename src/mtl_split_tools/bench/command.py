@@ -10,7 +10,17 @@ import numpy as np
 
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.errors import DataError
+from mtl_split_edge.modes import AUTO
 from mtl_split_tools.bench.buffers import large_buffers
+from mtl_split_tools.bench.other_bundles import (
+    Others,
+    as_split,
+    describe,
+    is_of,
+    load_others,
+    named,
+    ways_of,
+)
 from mtl_split_tools.bench.plan import (
     LINKS,
     UNLIMITED,
@@ -28,6 +38,7 @@ from mtl_split_tools.bench.record import (
     frame_line,
     middle,
 )
+from mtl_split_tools.bench.rivals import is_rival
 from mtl_split_tools.bench.session import RivalSession, estimate_s
 from mtl_split_tools.bench_report.command import add_document, check_document, write_report
 from mtl_split_tools.bench_report.reading import make_run
@@ -51,11 +62,14 @@ EPILOG = """examples:
   mtl-split bench
   mtl-split bench --repeats 3 --doc docs/performance.md
   mtl-split bench --ways jpeg:50,h264:33,split:3,auto --links 5,1 --fresh
+  mtl-split bench --rival-bundle models/other --ways split:3,other:3
 
-A whole run takes about 20 minutes for each repeat. A time is from the publishing of an image to the
-arrival of boxes and class at a consumer on the camera's side. Streaming accuracy judges at the
-deadline of each image what the consumer has then, be it an older answer. All processes ask for
-socket buffers of 4 MB, or raw images and floats are sent twice; a profile of your own for Fast DDS
+A whole run takes about 20 minutes for each repeat; of several, all are measured once before any is
+measured again, and medians stand with the least and the most. A rival bundle's ways are NAME:RATE,
+by its name in bundle.yaml. A time is from the publishing of an image to the arrival of boxes and
+class at a consumer on the camera's side. Streaming accuracy judges at the deadline of each image
+what the consumer has then, be it an older answer. All processes ask for socket buffers of 4 MB, or
+raw images and floats are sent twice; a profile of your own for Fast DDS
 (FASTRTPS_DEFAULT_PROFILES_FILE) is used instead.
 """
 
@@ -63,6 +77,13 @@ socket buffers of 4 MB, or raw images and floats are sent twice; a profile of yo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('--bundle', default='camvid', help='name or directory (default: camvid)')
+    parser.add_argument(
+        '--rival-bundle',
+        action='append',
+        default=[],
+        metavar='DIR',
+        help='another bundle, of any family, through the same two nodes; may be repeated',
+    )
     parser.add_argument('--ways', type=_words, metavar='A,B', help='only these (default: all)')
     parser.add_argument(
         '--links', type=_words, metavar='A,B', help=f'Mbit/s (default: {",".join(LINKS)})'
@@ -92,8 +113,9 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(msg)
     check_document(options.doc)
     bundle = load_bundle(options.bundle)
-    ways = options.ways or make_ways(bundle)
-    check_ways(ways, bundle)
+    others = load_others(options.rival_bundle, options.out / 'answers')
+    ways = options.ways or [*make_ways(bundle), *ways_of(others)]
+    check_ways(ways, bundle, others)
     names = options.links or LINKS
     links = list(dict.fromkeys(make_condition(name).name for name in names))
     if reason := why_not():
@@ -103,19 +125,21 @@ def run(options: argparse.Namespace) -> int:
         links = [UNLIMITED]
         console.print(f'on the loopback device only: {reason}', highlight=False)
     turns = make_turns(ways, links, options.repeats)
-    profile_of_this_machine(bundle)
+    if AUTO in ways:
+        profile_of_this_machine(bundle)
     judge = Judge(bundle, options.out / 'answers')
     images = judge.pictures * options.laps
     settings = describe_settings(bundle, options.deadline, images, loopback=bool(reason))
     cells = Cells(options.out / 'cells', settings)
-    rows = {} if options.fresh else {t: row for t in turns if (row := cells.read(t)) is not None}
+    known = {turn: cells.read(turn) for turn in ([] if options.fresh else turns)}
+    rows = {t: row for t, row in known.items() if row and is_of(row, others)}
 
     def finished(turn: Turn, row: dict[str, Any]) -> None:
         rows[turn] = row
         cells.write(turn, row)
 
     left = [turn for turn in turns if turn not in rows]
-    minutes = max(1, round(estimate_s(left, images) / 60)) if left else 0
+    minutes = max(1, round(estimate_s(left, images, others) / 60)) if left else 0
     text = f'{len(left)} of {len(turns)} measurements to make, about {minutes} min'
     console.print(text, highlight=False)
     measure(
@@ -128,10 +152,13 @@ def run(options: argparse.Namespace) -> int:
         finished,
         loopback=bool(reason),
         environment=large_buffers(options.out / 'nodes'),
+        others=others,
     )
     ordered = [rows[turn] for turn in turns]
     summary = summarise(ordered, ways, links, settings)
     summary['uncompressed'] = judge.metrics([(index, LOCAL) for index in range(judge.pictures)])
+    if others:
+        summary['rival_bundles'] = describe(others)
     write_bytes(options.out / 'rows.csv', comma_separated(summary['rows']).encode())
     write_bytes(options.out / 'table.md', markdown(summary['rows']).encode())
     write_json(options.out / 'summary.json', summary)
@@ -153,6 +180,7 @@ def measure(
     *,
     loopback: bool,
     environment: Mapping[str, str] | None = None,
+    others: Others | None = None,
 ) -> None:
     """Measure one after another, and judge each before the next.
 
@@ -166,24 +194,29 @@ def measure(
         finished: Called with each row.
         loopback: Without namespaces.
         environment: Added to that of the processes.
+        others: Other bundles, for the ways that bear their names.
     """
+    others = others or {}
     with progress_bar() as progress:
         task = progress.add_task('measuring', total=len(turns))
-        for rival, group in by_session(turns):
-            where = bundle, folder, deadline_s
+        for rival, group in by_session(turns, others):
+            knows = others.get(rival, judge)
+            where = bundle if knows is judge else knows.bundle, folder, deadline_s
             session = (
                 RivalSession(rival, *where, loopback=loopback, environment=environment)
-                if rival
+                if is_rival(rival)
                 else Session(*where, loopback=loopback, environment=environment)
             )
             with session:
                 for turn in group:
                     text = f'{turn.cell.way} over {turn.cell.condition.name}'
                     progress.update(task, description=text)
-                    one = session.measure(turn.cell, images)
+                    cell = turn.cell if knows is judge else as_split(turn.cell)
+                    one = session.measure(cell, images)
                     if isinstance(session, RivalSession):
                         _learn(session, one, judge)
-                    finished(turn, bench_row(turn, one, judge, deadline_s))
+                    row = bench_row(turn, one, knows, deadline_s)
+                    finished(turn, row if knows is judge else named(row, turn.cell.way, others))
                     progress.advance(task)
 
 

@@ -27,7 +27,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from vision_msgs.msg import Detection2DArray
 
-from mtl_split_edge.node import report_from_msg
+from mtl_split_edge.reports import report_from_msg
 from mtl_split_edge.servers import Servers
 from mtl_split_ros.qos import features_profile, report_reader_profile, results_profile
 from mtl_split_tools.bags import message_stamp

@@ -14,6 +14,7 @@ from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.tail import TailStage
+from mtl_split_tools.bench.bare import THREADS, beside_an_edge
 from mtl_split_tools.bench.buffers import large_buffers
 from mtl_split_tools.bench.plan import UNLIMITED, make_condition
 from mtl_split_tools.bench.record import describe_machine, describe_settings
@@ -46,7 +47,6 @@ _STARTS = 3
 _SETTLE_S = 2.0
 _SECONDS = 8.0
 _DRAIN_S = 1.0
-_THREADS = 2
 _WARM = 10
 _SIZE_HZ = 10.0
 
@@ -104,7 +104,7 @@ def bare_stages(bundle: Bundle) -> Figures:
     _, pictures = labelled_frames(None, bundle)
     encoder = load_network(bundle.encoder_path, options=BackendOptions(1))
     encode = EncodeStage(bundle, encoder)
-    tail = TailStage(bundle, load_network(bundle.tail_path, options=BackendOptions(_THREADS)))
+    tail = TailStage(bundle, load_network(bundle.tail_path, options=BackendOptions(THREADS)))
     times: dict[str, list[tuple[float, float]]] = {'encoder': [], 'tail': []}
     for picture in pictures:
         began = time.perf_counter(), time.process_time()
@@ -183,9 +183,14 @@ def _stream(camera: Camera, consumer: Consumer, edge: Process, server: Process) 
 
 
 def measure_work(bundle: Bundle, folder: Path, done: Done, *, loopback: bool) -> Figures:
-    """Return the processor time of each node per image, split and all on the edge."""
-    found = {}
+    """Return the processor time of each node per image, split and all on the edge.
+
+    Under `tail_alone` is that of the tail without ROS, in the server's place.
+    """
+    found: Figures = {}
     ways = (f'split:{bundle.default_rate}', LOCAL)
+    # before and behind, since a machine is not equally fast all the time
+    bare = beside_an_edge(bundle, folder, _SECONDS / 2, loopback=loopback)
     with Session(bundle, folder, 1.0, loopback=loopback) as session:
         for way in ways:
             one: Measured = session.measure(Cell(make_condition(UNLIMITED), way), 101)
@@ -198,6 +203,8 @@ def measure_work(bundle: Bundle, folder: Path, done: Done, *, loopback: bool) ->
                 ),
             }
             done(way)
+    bare += beside_an_edge(bundle, folder, _SECONDS / 2, loopback=loopback)
+    found['tail_alone'] = {'cpu_ms': float(np.mean(bare))}
     return found
 
 
@@ -233,12 +240,17 @@ def goals(summary: Figures) -> list[tuple[str, str, str]]:
         (
             'server CPU over that of the bare tail',
             '1.15',
-            f'{split["server_cpu_ms"] / bare["tail"]["cpu_ms"]:.2f}',
+            f'{split["server_cpu_ms"] / work["tail_alone"]["cpu_ms"]:.2f}',
         ),
         (
             'edge CPU, split over all on the edge',
             '0.25',
             f'{split["edge_cpu_ms"] / local["edge_cpu_ms"]:.2f}',
+        ),
+        (
+            'the same of the two networks alone, below which no edge gets',
+            '-',
+            f'{bare["encoder"]["cpu_ms"] / sum(of["cpu_ms"] for of in bare.values()):.2f}',
         ),
     ]
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.errors import DataError
 from mtl_split_edge.modes import AUTO
+from mtl_split_tools.bench.other_bundles import Others, name_of, ways_of
 from mtl_split_tools.bench.rivals import FLOATS, RAW, is_rival, parse_rival
 from mtl_split_tools.link_bench.plan import LOCAL, Cell, Condition, edge_settings
 
@@ -42,15 +43,25 @@ def make_ways(bundle: Bundle) -> list[str]:
     return [RAW, *_PICTURES, *_VIDEO, *FLOATS, LOCAL, *rates, AUTO]
 
 
-def check_ways(ways: Sequence[str], bundle: Bundle) -> None:
+def check_ways(ways: Sequence[str], bundle: Bundle, others: Others | None = None) -> None:
     """Check names of ways.
+
+    Args:
+        ways: The names.
+        bundle: Has the rates.
+        others: Bundles beside it, each with ways of its own.
 
     Raises:
         DataError: One is none.
     """
+    others = others or {}
     for way in ways:
         if is_rival(way):
             parse_rival(way)
+        elif name := name_of(way, others):
+            if way not in (known := ways_of({name: others[name]})):
+                msg = f'{way} is no way of that bundle: there are {known[0]} to {known[-1]}'
+                raise DataError(msg)
         else:
             edge_settings(way, bundle)
 
@@ -74,7 +85,7 @@ def make_condition(name: str) -> Condition:
 
 
 def make_turns(ways: Sequence[str], links: Sequence[str], repeats: int) -> list[Turn]:
-    """Return all measurements; those of our nodes first, then rival by rival."""
+    """Return all measurements, round by round; of a round our nodes first, then rival by rival."""
     conditions = [make_condition(link) for link in links]
     ordered = sorted(ways, key=is_rival)
     return [
@@ -85,11 +96,22 @@ def make_turns(ways: Sequence[str], links: Sequence[str], repeats: int) -> list[
     ]
 
 
-def by_session(turns: Sequence[Turn]) -> Iterator[tuple[str, list[Turn]]]:
-    """Group measurements by what has to run for them: '' for our nodes, or the rival's name."""
+def by_session(
+    turns: Sequence[Turn], others: Others | None = None
+) -> Iterator[tuple[str, list[Turn]]]:
+    """Group measurements by what has to run for them.
+
+    Args:
+        turns: The measurements.
+        others: Other bundles, each in nodes of its own.
+
+    Yields:
+        The rival's name, that of another bundle, or '' for our nodes; and the measurements.
+    """
 
     def key(turn: Turn) -> tuple[int, str]:
-        return turn.repeat, turn.cell.way if is_rival(turn.cell.way) else ''
+        way = turn.cell.way
+        return turn.repeat, way if is_rival(way) else name_of(way, others or {})
 
     for (_, rival), group in groupby(turns, key):
         yield rival, list(group)

@@ -49,7 +49,7 @@ from mtl_split_tools.link_bench.frames import Frame
 MIDDLED = (
     *('in_time', 'answered', 'bytes_app', 'bytes_wire', 'bytes_wire_back', 'edge_cpu_ms'),
     *('server_cpu_ms', 'edge_rss_mb', 'server_rss_mb', 'miou', 'map50', 'accuracy'),
-    *('streaming_miou', 'edge_cpu_s', 'server_cpu_s'),
+    *('by_edge', 'streaming_miou', 'edge_cpu_s', 'server_cpu_s'),
 )
 """Figures of which the median over the repeats is taken."""
 MIDDLED_EACH = ('end_to_end_ms', 'stages_ms', 'bytes_sent')

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_edge.modes import AUTO
+from mtl_split_tools.bench.other_bundles import Others
 from mtl_split_tools.bench.plan import Turn, by_session
 from mtl_split_tools.bench.rivals import parse_rival
 from mtl_split_tools.bench.video import VideoDecoder
@@ -83,13 +84,14 @@ class RivalSession(Session):
         return f'{self._rival.name}@{seconds}.{nanoseconds:09d}'
 
 
-def estimate_s(turns: Sequence[Turn], images: int) -> float:
+def estimate_s(turns: Sequence[Turn], images: int, others: Others | None = None) -> float:
     """Return about how long measurements take, seconds.
 
     Args:
         turns: The measurements.
         images: How many count in each.
+        others: As of by_session().
     """
     one = images / RATE_HZ + DRAIN_S + _MORE_S
     settling = sum(CLIMB_S if turn.cell.way == AUTO else SETTLE_S for turn in turns)
-    return len(turns) * one + settling + _START_S * len(list(by_session(turns)))
+    return len(turns) * one + settling + _START_S * len(list(by_session(turns, others)))

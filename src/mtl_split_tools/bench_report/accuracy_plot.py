@@ -24,6 +24,7 @@ from mtl_split_tools.bench_report.looks import (
     on_link,
 )
 from mtl_split_tools.console import kilobytes
+from mtl_split_tools.spreads import limits, whisker
 
 _HOLLOW = ('webp', 'h265', 'float16', 'float32')
 # Where names stand beside their points, so that they keep clear of each other.
@@ -120,7 +121,11 @@ def _draw_link(axes: Axes, rows: Sequence[Row], needs: dict[str, float], key: st
             continue
         if family(way) in (LOCAL, AUTO):
             _draw_level(axes, way, value)
+            if between := limits(row, key):
+                axes.axhspan(*between, color=color(way), alpha=0.12, lw=0)
         elif way in needs:
+            if bar := whisker(row, key):
+                axes.errorbar(needs[way], value, bar, fmt='none', ecolor=color(way), capsize=3)
             curves.setdefault(way.partition(':')[0], []).append((needs[way], value, way))
     for kind, points in curves.items():
         points.sort()

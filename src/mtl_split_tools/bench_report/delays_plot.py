@@ -11,6 +11,7 @@ from mtl_split_tools.bench_report.looks import (
     AUTO,
     KINDS,
     LOCAL,
+    OTHER,
     PICTURE,
     RAW,
     SPLIT,
@@ -23,19 +24,23 @@ from mtl_split_tools.bench_report.looks import (
     links_of,
     on_link,
 )
+from mtl_split_tools.spreads import whisker, with_limits
 
 _FAR_MS = 1e6
-_ORDER = ('split', 'ladon', 'auto', 'local', 'jpeg', 'webp', 'h264', 'h265')
+_ORDER = ('split', 'auto', 'local', 'jpeg', 'webp', 'h264', 'h265')
 
 Delays = Mapping[tuple[float | None, str], Sequence[float | None]]
 """Milliseconds by link and transport; None: not answered."""
 
 
-def draw_delays(delays: Delays, links: Sequence[float | None], deadline_ms: float) -> bytes:
+def draw_delays(
+    delays: Delays, rows: Sequence[Row], links: Sequence[float | None], deadline_ms: float
+) -> bytes:
     """Draw one panel per link: which share of the images is answered after which time.
 
     Args:
         delays: From the publishing of an image to its answer.
+        rows: Figures of the bench; of repeats the least and most median are drawn.
         links: What to draw, one panel each.
         deadline_ms: Time of an image.
 
@@ -46,6 +51,7 @@ def draw_delays(delays: Delays, links: Sequence[float | None], deadline_ms: floa
     panels = figure.subplots(1, len(links), sharey=True, squeeze=False)[0]
     for axes, link in zip(panels, links, strict=True):
         plain(axes)
+        medians = {row['transport']: row for row in on_link(rows, link)}
         limit = 2.6 * deadline_ms
         named = []
         mine = [(way, found) for (at, way), found in delays.items() if at == link]
@@ -57,6 +63,9 @@ def draw_delays(delays: Delays, links: Sequence[float | None], deadline_ms: floa
             axes.step([0, *known, _FAR_MS], [*shares, shares[-1]], where='post', color=color(way),
                       lw=2.4 if strong else 0.8, alpha=1 if strong else 0.4,
                       zorder=4 if family(way) == SPLIT else 3)  # fmt: skip
+            if strong and way in medians and (bar := whisker(medians[way], 'end_to_end_ms', 'p50')):
+                middle = medians[way]['end_to_end_ms']['p50']
+                axes.errorbar(middle, 50, xerr=bar, fmt='none', ecolor=color(way), capsize=4)
             if strong:
                 inside = np.searchsorted(known, limit)
                 named.append((shares[inside], known, way))
@@ -96,8 +105,10 @@ def draw_shares(rows: Sequence[Row], deadline_ms: float) -> bytes:
                 if row is None or row[key] is None:
                     continue
                 cells[place, column] = row[key]
-                text = f'{100 * row[key]:.0f}' if key == 'in_time' else f'{row[key]:.2f}'
-                axes.text(column, place, text, ha='center', va='center', fontsize=10)
+                say = _percent if key == 'in_time' else '{:.2f}'.format
+                text = with_limits(say(row[key]), row, key, say)
+                size = 10 if len(text) < 5 else 8
+                axes.text(column, place, text, ha='center', va='center', fontsize=size)
         axes.imshow(cells, cmap='RdBu', vmin=-0.35 * top, vmax=1.35 * top, aspect='auto')
         axes.set_title(title, fontsize=11)
         axes.set_xticks(range(len(links)), [link_name(link) for link in links], fontsize=9)
@@ -111,6 +122,10 @@ def draw_shares(rows: Sequence[Row], deadline_ms: float) -> bytes:
     for text, way in zip(shares.get_yticklabels(), ways, strict=True):
         text.set(color=color(way), fontweight='bold')
     return png(figure)
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.0f}'
 
 
 def _worth_a_name(ways: Sequence[str]) -> set[str]:
@@ -158,7 +173,7 @@ def _title(delays: Delays, links: Sequence[float | None], deadline_ms: float) ->
         if link == links[-1]:
             share = _share_in_time(found, deadline_ms)
             best[family(way)] = max(share, best.get(family(way), 0.0))
-    kinds = [kind for kind in (SPLIT, PICTURE, VIDEO, LOCAL, AUTO) if kind in best]
+    kinds = [kind for kind in (SPLIT, OTHER, PICTURE, VIDEO, LOCAL, AUTO) if kind in best]
     text = ', '.join(f'{KINDS[kind]} {best[kind]:.0%}' for kind in kinds)
     return f'{link_name(links[-1])}, answered within {deadline_ms:g} ms by the best of each: {text}'
 
@@ -166,7 +181,7 @@ def _title(delays: Delays, links: Sequence[float | None], deadline_ms: float) ->
 def _shares_title(rows: Sequence[Row], links: Sequence[float | None]) -> str:
     """Return the finding: the slowest link that each kind still gets nearly all over in time."""
     found = []
-    for kind in (SPLIT, PICTURE, VIDEO):
+    for kind in (SPLIT, OTHER, PICTURE, VIDEO):
         good = [
             link
             for link in links

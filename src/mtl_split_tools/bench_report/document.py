@@ -1,19 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measured parts of docs/performance.md."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from mtl_split_tools.bench_report.findings import RACES, choices, losses, winners
-from mtl_split_tools.bench_report.looks import Row, family, link_name, links_of, on_link
+from mtl_split_tools.bench_report.findings import RACES, choices, kinds_of, losses, winners
+from mtl_split_tools.bench_report.looks import (
+    KINDS,
+    SPLIT,
+    Row,
+    family,
+    link_name,
+    links_of,
+    on_link,
+)
 from mtl_split_tools.bench_report.pictures import NAMES
 from mtl_split_tools.bench_report.reading import Run, fps_of, outside_network
 from mtl_split_tools.console import MISSING, figure, kilobytes
 from mtl_split_tools.files import write_bytes
 from mtl_split_tools.marked import fill, markdown
+from mtl_split_tools.spreads import with_limits
 
 COMMAND = 'bench'
 PARTS = ('measured', 'choice', 'winners', 'losses', 'costs', 'links')
 """Names of the measured parts."""
+_COLUMNS = {SPLIT: 'split'}
 
 
 def fill_document(path: Path, run: Run, folder: Path) -> None:
@@ -40,7 +52,7 @@ def blocks(run: Run) -> dict[str, str]:
     texts = (
         _measured(run),
         markdown(
-            ('link', 'split', 'auto', 'edge alone', 'pictures', 'video', 'uncompressed'),
+            ('link', *(_COLUMNS.get(kind, KINDS[kind]) for kind in kinds_of(rows))),
             choices(rows),
         ),
         markdown(('link', *(race.name for race in RACES)), winners(rows)),
@@ -54,8 +66,8 @@ def blocks(run: Run) -> dict[str, str]:
 def _measured(run: Run) -> str:
     machine, settings = run.summary['machine'], run.summary['settings']
     raw = run.summary['uncompressed']
-    repeats = max(row['repeats'] for row in run.rows)
-    told = f'{repeats} repeats, medians' if repeats > 1 else 'one run'
+    repeats = [row['repeats'] for row in run.rows]
+    told = _runs(min(repeats), max(repeats))
     return (
         f'Bundle `{settings["bundle"]}` (fingerprint `{settings["fingerprint"]}`) on '
         f'{machine["processor"]}, {machine["cores"]} cores, Linux {machine["kernel"]}, Python '
@@ -63,6 +75,15 @@ def _measured(run: Run) -> str:
         f'{fps_of(run.measured):g} Hz, deadline {settings["deadline_ms"]:g} ms, {told}. The '
         f'network on uncompressed pictures: mIoU {figure(raw["miou"])}, mAP50 '
         f'{figure(raw["map50"])}, accuracy {figure(raw["accuracy"])}. kB are 1000 bytes.'
+        f'{"".join(_other(name, of) for name, of in run.summary.get("rival_bundles", {}).items())}'
+    )
+
+
+def _other(name: str, of: dict[str, Any]) -> str:
+    return (
+        f' `{name}` is another bundle: {name} {of["version"]}, family {of["family"]} (fingerprint '
+        f'`{of["fingerprint"]}`); on uncompressed pictures mIoU {figure(of["miou"])}, mAP50 '
+        f'{figure(of["map50"])}, accuracy {figure(of["accuracy"])}.'
     )
 
 
@@ -75,9 +96,9 @@ def _costs(rows: list[Row]) -> str:
             (
                 f'`{row["transport"]}`',
                 *(kilobytes(row[key]) for key in ('bytes_app', 'bytes_wire')),
-                *(_with_spread(row, key) for key in ('p50', 'p95', 'p99')),
+                *(_spread(row, 'end_to_end_ms', 0, key) for key in ('p50', 'p95', 'p99')),
                 _share(None if family(row['transport']) == 'auto' else outside_network(row)),
-                *(figure(row[key], 1) for key in ('edge_cpu_ms', 'server_cpu_ms')),
+                *(_spread(row, key, 1) for key in ('edge_cpu_ms', 'server_cpu_ms')),
                 *(figure(row[key], 0) for key in ('edge_rss_mb', 'server_rss_mb')),
                 *(figure(row[key]) for key in ('miou', 'map50')),
             )
@@ -92,7 +113,10 @@ def _links(run: Run) -> str:
 
     def cell(way: str, link: float | None) -> str:
         row = cells.get((way, link))
-        return MISSING if row is None else f'{row["in_time"]:.0%}, {figure(row["streaming_miou"])}'
+        if row is None:
+            return MISSING
+        share = with_limits(f'{row["in_time"]:.0%}', row, 'in_time', lambda value: f'{value:.0%}')
+        return f'{share}, {_spread(row, "streaming_miou", 3)}'
 
     ways = dict.fromkeys(row['transport'] for row in run.rows)
     return markdown(
@@ -101,10 +125,18 @@ def _links(run: Run) -> str:
     )
 
 
-def _with_spread(row: Row, key: str) -> str:
-    text = figure(row['end_to_end_ms'][key], 0)
-    spread = row['spread'].get('end_to_end_ms', {}).get(key)
-    return f'{text} ({spread[0]:.0f} to {spread[1]:.0f})' if row['repeats'] > 1 and spread else text
+def _runs(fewest: int, most: int) -> str:
+    """Return how often each transport was measured over each link, in words."""
+    if most == 1:
+        return 'one run'
+    several = f'{most} runs' if fewest == most else f'{fewest} to {most} runs'
+    return f'{several} in turn: medians, with the least and the most in brackets'
+
+
+def _spread(row: Row, key: str, digits: int, name: str = '') -> str:
+    value = row[key][name] if name else row[key]
+    say = partial(figure, digits=digits)
+    return with_limits(say(value), row, key, say, name)
 
 
 def _share(value: float | None) -> str:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from mtl_split_tools.bench_report.looks import (
     AUTO,
     LOCAL,
+    OTHER,
+    PICTURE,
+    RAW,
     SPLIT,
+    VIDEO,
     Row,
     family,
     link_name,
@@ -106,8 +110,15 @@ def losses(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def kinds_of(rows: Sequence[Row]) -> list[str]:
+    """Return the kinds to compare: the rate to set first; other bundles where there are some."""
+    others = [OTHER] if any(family(row['transport']) == OTHER for row in rows) else []
+    return [SPLIT, AUTO, LOCAL, *others, PICTURE, VIDEO, RAW]
+
+
 def choices(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Return for each link the rate to set, and what auto, the edge alone and the rest reach."""
+    """Return for each link what the best of each kind reaches, in the order of kinds_of()."""
+    columns = kinds_of(rows)
     found = []
     for link in links_of(rows):
         mine = on_link(rows, link)
@@ -117,8 +128,7 @@ def choices(rows: Sequence[Row]) -> list[tuple[str, ...]]:
             kind, kept = family(row['transport']), kinds.get(family(row['transport']))
             if kept is None or worth_of(row) > worth_of(kept) + EQUAL:
                 kinds[kind] = row
-        cells = (kinds.get(kind) for kind in (SPLIT, AUTO, LOCAL, 'picture', 'video', 'raw'))
-        found.append((link_name(link), *(_reached(row) for row in cells)))
+        found.append((link_name(link), *(_reached(kinds.get(kind)) for kind in columns)))
     return found
 
 

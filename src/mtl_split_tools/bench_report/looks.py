@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 SPLIT, PICTURE, VIDEO, RAW, LOCAL, AUTO = 'split', 'picture', 'video', 'raw', 'local', 'auto'
+OTHER = 'other'
 
 COLORS = {
     SPLIT: '#0072b2',
@@ -13,6 +14,7 @@ COLORS = {
     RAW: '#777777',
     LOCAL: '#009e73',
     AUTO: '#000000',
+    OTHER: '#b8860b',
 }
 KINDS = {
     SPLIT: 'Z_b',
@@ -21,9 +23,10 @@ KINDS = {
     RAW: 'uncompressed',
     LOCAL: 'edge alone',
     AUTO: 'auto',
+    OTHER: 'another bundle',
 }
 _FAMILIES = {
-    'split': SPLIT, 'ladon': SPLIT, 'jpeg': PICTURE, 'webp': PICTURE, 'h264': VIDEO, 'h265': VIDEO,
+    'split': SPLIT, 'jpeg': PICTURE, 'webp': PICTURE, 'h264': VIDEO, 'h265': VIDEO,
     'raw': RAW, 'float32': RAW, 'float16': RAW, 'lossless': RAW, 'local': LOCAL, 'auto': AUTO,
 }  # fmt: skip
 
@@ -31,8 +34,11 @@ Row = dict[str, Any]
 
 
 def family(transport: str) -> str:
-    """Return the kind of a transport: split, picture, video, raw, local or auto."""
-    return _FAMILIES.get(transport.partition(':')[0], RAW)
+    """Return the kind of a transport: split, picture, video, raw, local, auto or other.
+
+    What has no name of its own here is that of another bundle.
+    """
+    return _FAMILIES.get(transport.partition(':')[0], OTHER)
 
 
 def color(transport: str) -> str:

@@ -23,7 +23,7 @@ def draw_all(run: Run) -> dict[str, bytes]:
     stacks = {row['transport']: stack_of(row) for row in fastest if row['stages_ms']}
     return {
         'accuracy': draw_accuracy(run.rows, fps_of(run.measured)),
-        'delays': draw_delays(delays_of(run.measured), shown, deadline_ms),
+        'delays': draw_delays(delays_of(run.measured), run.rows, shown, deadline_ms),
         'in_time': draw_shares(run.rows, deadline_ms),
         'stages': draw_stages(fastest, stacks),
     }

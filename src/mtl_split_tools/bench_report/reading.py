@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_split_core.errors import DataError
-from mtl_split_tools.bench_report.looks import LOCAL, SPLIT, Row, family
+from mtl_split_tools.bench_report.looks import LOCAL, OTHER, SPLIT, Row, family
 
 UNLIMITED = 'unlimited'
 _SIDES = {
@@ -130,7 +130,7 @@ def outside_network(row: Row) -> float | None:
 
 def _runs_encoder(transport: str) -> bool:
     kind = transport.partition(':')[0]
-    return family(transport) in (SPLIT, LOCAL) or kind in ('float16', 'float32', 'lossless')
+    return family(transport) in (SPLIT, OTHER, LOCAL) or kind in ('float16', 'float32', 'lossless')
 
 
 def _with_link(row: Row) -> Row:

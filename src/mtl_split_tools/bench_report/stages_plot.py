@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from mtl_split_tools.bench_report.drawing import canvas, plain, png
 from mtl_split_tools.bench_report.looks import Row, color, label, link_name
+from mtl_split_tools.spreads import limits, whisker
 
 GROUPS = {
     'network on the edge': '#56b4e9',
@@ -46,8 +47,14 @@ def draw_stages(rows: Sequence[Row], stacks: Mapping[str, Mapping[str, float]]) 
                 axes.text(begin + value / 2, place, f'{value:.0f}', ha='center', va='center',
                           fontsize=9, color='white' if dark else 'black')  # fmt: skip
             begin += value
-        axes.text(begin, place, f'  {begin:.0f} ms', va='center', fontsize=10, fontweight='bold')
-    longest = max((sum(stack.values()) for stack in stacks.values()), default=1.0)
+        reach = begin
+        if bar := whisker(row, 'end_to_end_ms', 'p50'):
+            axes.errorbar(begin, place, xerr=bar, fmt='none', ecolor='black', capsize=4, lw=1.3)
+            reach += bar[1][0]
+        axes.text(reach, place, f'  {begin:.0f} ms', va='center', fontsize=10, fontweight='bold')
+    ends = (sum(stack.values()) for stack in stacks.values())
+    most = (spread[1] for row in ordered if (spread := limits(row, 'end_to_end_ms', 'p50')))
+    longest = max(*ends, *most, 1.0)
     axes.set(
         xlim=(0, 1.1 * longest),
         ylim=(-0.6, len(ordered) - 0.4),
