@@ -29,8 +29,9 @@ from mtl_split_train.config import TrainConfig, load_config, parse_config
 from mtl_split_train.data import Batch, EvaluationSet, TrainingSet, make_loader
 from mtl_split_train.formats import read_split
 from mtl_split_train.heads import DETECTION_STRIDES
+from mtl_split_train.meters import MEASURED_SCORE, box_truth
 from mtl_split_train.metrics import DetectionMetrics, evaluate_detections
-from mtl_split_train.module import MEASURED_SCORE, box_truth, config_mapping
+from mtl_split_train.module import config_mapping
 from mtl_split_train.optimise import make_optimizer
 from mtl_split_train.run import checkpoints, make_trainer, open_run
 from mtl_split_train.samples import Dataset

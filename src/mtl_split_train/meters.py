@@ -17,9 +17,11 @@ from torchmetrics.detection import MeanAveragePrecision  # isort: skip
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.postprocess import select_boxes
 from mtl_split_train.data import NO_ATTRIBUTE, Batch
-from mtl_split_train.module import MEASURED_SCORE, box_truth
 from mtl_split_train.samples import VOID, Classes
 from mtl_split_train.tasks import MAX_DETECTIONS, NMS_IOU
+
+#: Boxes from this score on count in the precision-recall curve.
+MEASURED_SCORE = 0.05
 
 
 class TaskMeters(nn.Module):
@@ -83,3 +85,13 @@ class TaskMeters(nn.Module):
         for metric in (self.miou, self.map, self.accuracy):
             metric.reset()
         return found
+
+
+def box_truth(target: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the boxes of a frame as torchmetrics takes them, ignored ones as crowds."""
+    labels, ignored = target['labels'], target['ignored_labels']
+    return {
+        'boxes': torch.cat((target['boxes'], target['ignored'])),
+        'labels': torch.cat((labels, ignored)),
+        'iscrowd': torch.cat((torch.zeros_like(labels), torch.ones_like(ignored))),
+    }

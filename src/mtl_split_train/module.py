@@ -6,30 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import mtl_split_train.vision  # noqa: F401  (Lightning imports torchvision)
 
 import lightning.pytorch as pl  # isort: skip
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex  # isort: skip
-from torchmetrics.detection import MeanAveragePrecision  # isort: skip
 
-from mtl_split_core.geometry import Letterbox
-from mtl_split_core.postprocess import select_boxes
 from mtl_split_train.bottleneck import RateController
 from mtl_split_train.config import TrainConfig, parse_config
 from mtl_split_train.data import NO_ATTRIBUTE, Batch
 from mtl_split_train.dataset import camvid_classes
 from mtl_split_train.heads import ClassificationHead, SegmentationHead
+from mtl_split_train.meters import TaskMeters
 from mtl_split_train.network import NetworkOutput, SplitNetwork, TailGraph
 from mtl_split_train.optimise import freeze, make_optimizer
 from mtl_split_train.samples import VOID, Classes
-from mtl_split_train.tasks import MAX_DETECTIONS, NMS_IOU
-
-#: Boxes from this score on count in the precision-recall curve.
-MEASURED_SCORE = 0.05
 
 
 class Guide(Protocol):
@@ -86,9 +78,7 @@ class SplitModule(pl.LightningModule):
         self.register_buffer(
             'value_weights', values**self.config.loss.classification_balance, persistent=False
         )
-        self.miou = MulticlassJaccardIndex(max(2, sizes['segmentation']), ignore_index=VOID)
-        self.map = MeanAveragePrecision(iou_type='bbox')
-        self.accuracy = MulticlassAccuracy(max(2, sizes['classification']), average='micro')
+        self.meters = TaskMeters(self.classes)
         self.train()  # Lightning leaves the modes as they are
 
     def configure_optimizers(self) -> Any:
@@ -171,50 +161,20 @@ class SplitModule(pl.LightningModule):
         rate = torch.tensor([self.config.rates.default], device=self.device)
         output: NetworkOutput = self.network(batch.images, rate)
         height, width = batch.images.shape[-2:]
-        graph = TailGraph(self.network.tail, (height, width), 'attribute')
+        graph = TailGraph(self.network.tail, (height, width), self.classes.attribute)
         answers = {k: v.float().cpu().numpy() for k, v in graph.answers(output).items()}
-        letterbox = Letterbox.fit(batch.labels.shape[-1], batch.labels.shape[-2], width, height)
-        if 'mask' in answers and (batch.labels != VOID).any():
-            answer = letterbox.mask_to_source(answers['mask'].astype(np.uint8))
-            self.miou.update(torch.from_numpy(answer)[None].to(self.device), batch.labels)
-        if 'boxes' in answers and batch.boxed[0]:
-            found = select_boxes(
-                answers['boxes'],
-                answers['scores'],
-                letterbox,
-                MEASURED_SCORE,
-                NMS_IOU,
-                MAX_DETECTIONS,
-            )
-            self.map.update(
-                [{
-                    'boxes': torch.from_numpy(found.boxes),
-                    'scores': torch.from_numpy(found.scores),
-                    'labels': torch.from_numpy(found.class_ids).long(),
-                }],
-                [box_truth(batch.targets[0])],
-            )  # fmt: skip
-        if output.classification is not None and batch.attribute[0] != NO_ATTRIBUTE:
-            self.accuracy.update(output.classification.float(), batch.attribute)
+        self.meters.update(answers, batch)
         assert output.bits is not None
         size = output.bits.mean() * (self.positions / 8.0)
         self.log('val/bytes', size, batch_size=1, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figure of each task over all frames; their mean chooses the checkpoint."""
-        found: dict[str, Tensor] = {}
-        if self.classes.segmentation:
-            found['val/miou'] = self.miou.compute()
-        if self.classes.detection:
-            found['val/map50'] = self.map.compute()['map_50'].clamp_min(0)
-        if self.classes.values:
-            found['val/accuracy'] = self.accuracy.compute()
+        found = self.meters.compute()
         self.log_dict(found, prog_bar=True)
         self.log(
             'val/mean', torch.stack([v.float().to(self.device) for v in found.values()]).mean()
         )
-        for metric in (self.miou, self.map, self.accuracy):
-            metric.reset()
 
     def _log(self, name: str, value: Tensor, samples: int, *, prog_bar: bool = False) -> None:
         self.log(
@@ -246,13 +206,3 @@ def read_parameters(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
         found['classes'] = camvid_classes(found['detection_classes']).mapping()
     found.setdefault('value_weights', ())
     return {key: found[key] for key in ('config', 'classes', 'class_weights', 'value_weights')}
-
-
-def box_truth(target: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the boxes of a frame as torchmetrics takes them, ignored ones as crowds."""
-    labels, ignored = target['labels'], target['ignored_labels']
-    return {
-        'boxes': torch.cat((target['boxes'], target['ignored'])),
-        'labels': torch.cat((labels, ignored)),
-        'iscrowd': torch.cat((torch.zeros_like(labels), torch.ones_like(ignored))),
-    }
