@@ -13,9 +13,7 @@ from mtl_split_ros.complaints import Complaints
 from mtl_split_ros.diagnostics import Updater
 from mtl_split_ros.image_topic import ImageTopic
 from mtl_split_ros.parameters import Parameters
-from mtl_split_ros.status import Level, Status
-
-TROUBLE_S = 5.0
+from mtl_split_ros.status import Status
 
 
 class Figures:
@@ -66,12 +64,7 @@ class Figures:
     def _fill_image(self, status: Status) -> None:
         self._images.fill(status)
         status.add('replaced by newer', self.replaced)
-        status.add('refused', self._complaints.total)
-        for reason, count in sorted(self._complaints.counts.items()):
-            status.add(f'refused: {reason}', count)
-        if text := self._complaints.latest(TROUBLE_S):
-            status.merge_summary(Level.ERROR, text)
-            status.add('latest refusal', text)
+        self._complaints.fill(status)
 
     def _fill_features(self, status: Status) -> None:
         rate, codec = self._settings.integer('rate'), self._settings.text('codec')

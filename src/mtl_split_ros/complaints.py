@@ -7,7 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from mtl_split_ros.status import Level, Status
+
 KINDS_KEPT = 64
+TROUBLE_S = 5.0
 
 
 class Complaints:
@@ -65,3 +68,12 @@ class Complaints:
         now = time.monotonic() if now is None else now
         with self._lock:
             return self._last if now - self._last_at <= within_s else ''
+
+    def fill(self, status: Status) -> None:
+        """Add the counts to diagnostics; a refusal of just now is an error there."""
+        status.add('refused', self.total)
+        for reason, count in sorted(self.counts.items()):
+            status.add(f'refused: {reason}', count)
+        if text := self.latest(TROUBLE_S):
+            status.merge_summary(Level.ERROR, text)
+            status.add('latest refusal', text)

@@ -15,14 +15,14 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_core.errors import ImageError
 from mtl_split_core.overlay import draw_overlay
 from mtl_split_core.results import FrameResults
-from mtl_split_ros.complaints import Complaints
+from mtl_split_ros.complaints import TROUBLE_S, Complaints
 from mtl_split_ros.image_topic import ImageTopic
 from mtl_split_ros.images import to_rgb
 from mtl_split_ros.parameters import Parameters
 from mtl_split_ros.result_topics import ResultTopics
 from mtl_split_ros.status import Level, Status
 from mtl_split_server.overlay_matching import OverlayMatcher, Stamp
-from mtl_split_server.pipeline import TROUBLE_S, ServerFigures
+from mtl_split_server.pipeline import ServerFigures
 
 Picture: TypeAlias = Image | CompressedImage
 

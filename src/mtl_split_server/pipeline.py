@@ -10,8 +10,6 @@ from mtl_split_ros.status import Level, Status, short
 from mtl_split_ros.windows import RateMeter, SlidingWindow, StageWindows
 from mtl_split_server.link_accounting import LinkAccounting
 
-TROUBLE_S = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -122,12 +120,7 @@ class ServerFigures:
             status.add(f'bytes p{percent}', round(value))
         status.add('lost', self.link.lost_total)
         status.add('replaced by newer', self._replaced)
-        status.add('refused', self._complaints.total)
-        for reason, count in sorted(self._complaints.counts.items()):
-            status.add(f'refused: {reason}', count)
-        if text := self._complaints.latest(TROUBLE_S):
-            status.merge_summary(Level.ERROR, text)
-            status.add('latest refusal', text)
+        self._complaints.fill(status)
 
     def fill_results(self, status: Status, peers: Sequence[int]) -> None:
         """Diagnostics of what is answered.

@@ -26,16 +26,16 @@ from mtl_split_core.results import Detections
 from mtl_split_train import families
 from mtl_split_train.backbone import Backbone, describe_stages
 from mtl_split_train.config import TrainConfig, load_config, parse_config
-from mtl_split_train.data import Batch, EvaluationSet, TrainingSet, make_loader
+from mtl_split_train.data import Batch, EvaluationSet, make_loader
 from mtl_split_train.formats import read_split
 from mtl_split_train.heads import DETECTION_STRIDES
 from mtl_split_train.meters import MEASURED_SCORE, box_truth
 from mtl_split_train.metrics import DetectionMetrics, evaluate_detections
 from mtl_split_train.module import config_mapping
 from mtl_split_train.optimise import make_optimizer
-from mtl_split_train.run import checkpoints, make_trainer, open_run
+from mtl_split_train.run import checkpoints, open_run
 from mtl_split_train.samples import Dataset
-from mtl_split_train.split_family import moving_average
+from mtl_split_train.split_family import fit, moving_average
 from mtl_split_train.tasks import MAX_DETECTIONS, NMS_IOU
 
 
@@ -192,26 +192,7 @@ def train(options: argparse.Namespace) -> int:
     pl.seed_everything(schedule.seed, workers=True, verbose=False)
     module = DetectorModule(config_mapping(config), len(data.classes.detection))
     averaging = WeightAveraging(avg_fn=moving_average(schedule.ema_decay))
-    trainer = make_trainer(
-        options,
-        run,
-        [averaging, *checkpoints(run, 'val/map50')],
-        schedule.epochs,
-        validate_every=schedule.validate_every,
-        gradient_clip=schedule.gradient_clip,
-    )
-    trainer.fit(
-        module,
-        make_loader(
-            TrainingSet(data, config),
-            schedule.batch_size,
-            shuffle=True,
-            workers=config.data.workers,
-        ),
-        make_loader(EvaluationSet(val, config), 1, shuffle=False, workers=0),
-        ckpt_path=run.start,
-        weights_only=True,
-    )
+    fit(module, config, (data, val), options, run, [averaging, *checkpoints(run, 'val/map50')])
     return 0
 
 

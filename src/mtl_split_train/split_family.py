@@ -3,7 +3,7 @@
 
 import argparse
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from mtl_split_train.formats import read_split
 from mtl_split_train.initialise import initialise
 from mtl_split_train.module import SplitModule, config_mapping, read_parameters
 from mtl_split_train.run import Run, checkpoints, make_trainer, open_run, say_next
+from mtl_split_train.samples import Dataset
 
 #: What a file that is no checkpoint, or one of another network, raises on its way into a module.
 _WRONG_CONTENT = (
@@ -67,11 +68,35 @@ def train(content: Any, source: str, options: argparse.Namespace) -> int:
         teacher = Teacher(load_module(Path(config.loss.teacher)))
         teacher.check(module, config.loss.teacher)
         module.teacher = teacher
+    trainer = fit(module, config, (data, val), options, run, callbacks(config, run))
+    say_next(trainer, run, root, config.bundle.name)
+    return 0
+
+
+def fit(
+    module: pl.LightningModule,
+    config: TrainConfig,
+    splits: tuple[Dataset, Dataset],
+    options: argparse.Namespace,
+    run: Run,
+    callbacks: Sequence[Callback],
+) -> pl.Trainer:
+    """Train a module on pictures with labels of our three tasks; return its trainer.
+
+    Args:
+        module: Starts where the checkpoint of ``run`` ended, if there is one.
+        config: Data and schedule count.
+        splits: To train on, and to validate on.
+        options: Of `mtl-split train`.
+        run: The run folder.
+        callbacks: What to do along the way.
+    """
+    data, val = splits
     schedule = config.schedule
     trainer = make_trainer(
         options,
         run,
-        callbacks(config, run),
+        callbacks,
         schedule.epochs,
         validate_every=schedule.validate_every,
         gradient_clip=schedule.gradient_clip,
@@ -89,8 +114,7 @@ def train(content: Any, source: str, options: argparse.Namespace) -> int:
         # Our own checkpoints hold plain mappings and tensors only.
         weights_only=True,
     )
-    say_next(trainer, run, root, config.bundle.name)
-    return 0
+    return trainer
 
 
 def callbacks(config: TrainConfig, run: Run) -> list[Callback]:

@@ -11,6 +11,7 @@ from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
 from mtl_split_tools.experiments.training import (
     changed,
     data_folder,
+    describe_budget,
     load_base,
     measure_trial,
     points,
@@ -54,10 +55,7 @@ class Experiment:
         self._data = data
         self._base = load_base(size, seed)
         self._trials = make_trials(self._base)
-        config = parse_config(self._base)
-        budget = f'{config.schedule.epochs} epochs at {config.data.input_width}x'
-        budget += f'{config.data.input_height}, experiments/trial-{size}.yaml'
-        self.notes: Sequence[str] = (*NOTES, f'Size {size}: {budget}.')
+        self.notes: Sequence[str] = (*NOTES, describe_budget(self._base, size))
 
     def cells(self) -> Sequence[Cell]:
         """Return one cell for each training."""

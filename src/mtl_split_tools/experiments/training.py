@@ -36,6 +36,15 @@ def load_base(size: Size, seed: int) -> dict[str, Any]:
     return content
 
 
+def describe_budget(base: Mapping[str, Any], size: Size) -> str:
+    """Return a note that says how much each run of an experiment trains."""
+    config = parse_config(base)
+    picture = f'{config.data.input_width}x{config.data.input_height}'
+    return (
+        f'Size {size}: {config.schedule.epochs} epochs at {picture}, experiments/trial-{size}.yaml.'
+    )
+
+
 def config_path(name: str) -> Path:
     """Return a file of experiments/, that of the checkout or of the working folder."""
     path = Path('experiments') / name
