@@ -12,7 +12,7 @@ from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_tools.lab import Lab, Process, why_not
-from mtl_split_tools.lab.hosts import LEASH, Host
+from mtl_split_tools.lab.hosts import Host, leashed
 from mtl_split_tools.lab.link import DEVICE, EDGE_ADDRESS, SERVER_ADDRESS
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -61,7 +61,7 @@ def without_multicast(host: Host) -> None:
 
 def first_heard(edge: Host, server: Host) -> str:
     """Send one datagram to the group, one to the server; return what it heard first."""
-    command = [*server.entry, *LEASH, sys.executable, '-c', LISTEN]
+    command = [*server.entry, *leashed(sys.executable, '-c', LISTEN)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as taker:
         assert taker.stdout
         assert taker.stdout.readline() == 'ready\n'

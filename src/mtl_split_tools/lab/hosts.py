@@ -11,15 +11,22 @@ from pathlib import Path
 from mtl_split_core.errors import MtlSplitError
 
 TOOLS = ('ip', 'tc', 'nsenter', 'unshare', 'setpriv')
-# The holder, and with it the namespace, goes when the thread that started it does.
-LEASH = ('setpriv', '--pdeathsig', 'KILL')
-_HOLD = (*LEASH, 'sleep', 'infinity')
+_CHECKED = '[ "$PPID" = "$0" ] && exec "$@"'
 _START_S = 5.0
 _POLL_S = 0.005
 
 
 class LabError(MtlSplitError):
     """The lab cannot be had on this machine, or one of its parts does not do what it should."""
+
+
+def leashed(*command: str) -> tuple[str, ...]:
+    """Make a command that goes when the thread that starts it does, however that ends.
+
+    The kernel tells of a parent's end only those who asked before it, so the program begins only if
+    its parent is still there after the asking.
+    """
+    return ('setpriv', '--pdeathsig', 'KILL', 'sh', '-c', _CHECKED, str(os.getpid()), *command)
 
 
 def command(*words: str) -> str:
@@ -62,7 +69,7 @@ class Host:
         user = ['--user', '--map-root-user'] if own and beside is None else []
         enter = beside.entry[:-1] if own and beside else ()
         self._holder = subprocess.Popen(
-            [*enter, 'unshare', *user, '--net', *_HOLD],
+            [*enter, 'unshare', *user, '--net', *leashed('sleep', 'infinity')],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

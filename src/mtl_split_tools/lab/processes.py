@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mtl_split_tools.lab.hosts import LEASH, Host, LabError
+from mtl_split_tools.lab.hosts import Host, LabError, leashed
 
 START_S = 30.0
 END_S = 3.0
@@ -56,14 +56,14 @@ class Process:
         with log.open('wb') as output:
             # a session of its own: Ctrl-C reaches it through us alone
             self._process = subprocess.Popen(
-                [*host.entry, *LEASH, *command],
+                [*host.entry, *leashed(*command)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 env=dict(environment),
                 start_new_session=True,
             )
-        # nsenter and setpriv become the program, so this is its own number
+        # nsenter, setpriv and sh become the program, so this is its own number
         self.pid = self._process.pid
 
     @property
