@@ -5,6 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo bench bench-quick bench-limits bench-cameras bench-link bench-codec soak fuzz test lint format docs audit
 ARGS ?=
+# pytest below 9 makes its directories in /tmp under a name that others can guess; Jazzy's launch_testing needs it.
+KNOWN_IN_JAZZY := --ignore-vuln GHSA-6w46-j5rx-g56g
 SOURCED := source ros2_ws/env.sh &&
 
 help: ## say what there is to make
@@ -65,4 +67,6 @@ docs: ## build the site of the documentation, warnings are errors, into out/site
 
 audit: ## look the locked packages up in the advisory database of PyPI
 	@scripts/setup audit
-	@$(SOURCED) for lock in requirements/*.txt; do echo "$$lock"; pip-audit --strict --disable-pip --no-deps -r "$$lock" $(ARGS); done
+	@$(SOURCED) for lock in requirements/*.txt; do echo "$$lock"; \
+	  [[ $$lock = */jazzy.txt ]] && known='$(KNOWN_IN_JAZZY)' || known=; \
+	  pip-audit --strict --disable-pip --no-deps -r "$$lock" $$known $(ARGS); done

@@ -44,6 +44,7 @@ for _ in range(count):
 """
 BARE = [sys.executable, '-S', '-c']  # without the site packages: it starts at once
 
+pytestmark = pytest.mark.real_time
 NO_LAB = why_not()
 needs_lab = pytest.mark.skipif(bool(NO_LAB), reason=f'no lab: {NO_LAB}')
 
