@@ -130,7 +130,8 @@ class Chooser:
         now = time.monotonic() if now is None else now
         with self._lock:
             self._sent_at = now
-            self._estimator.sent(sequence, size, point.server_ms / 1e3, now)
+            probe = not self._held and self._policy.rung is None
+            self._estimator.sent(sequence, size, point.server_ms / 1e3, now, probe)
 
     def worked(self, point: ProfilePoint, seconds: float) -> None:
         """This edge has worked on a frame for so long, from the decision to its publishing."""

@@ -16,6 +16,8 @@ class PolicySettings:
         period_s: Between two images, seconds.
         local_cost: Accuracy, 0 to 1, that answering on the edge must gain to be worth its load.
         headroom: Share by which the link may get slower before a step up would miss.
+        reserve: The same for the present rung, which is left for a lower one with less; below
+            `headroom`, so that a link that wavers does not move it.
         margin: Standard deviations of the link that a frame must be in time by.
         up_after_s: For how long a step up must have been possible, seconds.
         up_after_most_s: The same after steps up that failed.
@@ -28,7 +30,8 @@ class PolicySettings:
     deadline_s: float = 0.15
     period_s: float = 1 / 15
     local_cost: float = 0.05
-    headroom: float = 0.25
+    headroom: float = 0.3
+    reserve: float = 0.25
     margin: float = 1.0
     up_after_s: float = 0.4
     up_after_most_s: float = 6.0

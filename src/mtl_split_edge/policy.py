@@ -9,23 +9,21 @@ from dataclasses import replace
 from mtl_split_core.profile import Mode, ProfilePoint
 from mtl_split_edge.decision import Decision, PolicySettings, QueueState, Reason
 from mtl_split_edge.link_estimate import LinkEstimate
+from mtl_split_edge.probes import Probes
+from mtl_split_edge.returns import Returns
 
 _WORSE = 1.02  # a lower rung must be worth this much more to replace one that is in time
 _SAME_WORK = 1.25  # nobody sends more bytes for less accuracy to save less work than this
 _SETTLED_S = 5.0  # a rung that held for so long was no mistake
 _FAILED_S = 1.0  # a rung that held for less was one
-_RETURN_FAILED_S = 2.0  # as was a return to the link that held for less
-_OUTAGE_S = 1.9  # a link that was silent for so long may be another one now, a full queue is not
 
 
 class Policy:
     """Decides frame by frame. Not for several threads at once.
 
-    The points to send at form a ladder. Down it goes at once, up one rung at a time and only where
-    the next rung would hold on a link slower by the headroom. Without a rung that pays, the edge
-    answers alone and probes with the lowest rung, at most once in `probe_most_s`. What a return
-    to the link fails by need not show in a probe, whose answer does not come back: after the second
-    failure in a row the next return waits, each time twice as long.
+    The points to send at form a ladder. Down it goes at once, where a link slower by the reserve
+    would make the rung miss, and up one rung at a time, where the next one would hold on a link
+    slower by the headroom. Without a rung that pays, the edge answers alone and probes.
 
     Args:
         points: What may be chosen from: all of a profile for `auto`, a selection otherwise.
@@ -42,10 +40,13 @@ class Policy:
         self._up_since: float | None = None
         self._up_after = settings.up_after_s
         self._raised = -math.inf
-        self._returned = self._left = self._known_at = -math.inf
-        self._failed_returns, self._returned_travel_s = 0, 0.0
-        self._probe_gap = settings.probe_first_s
-        self._probe_at: float | None = -math.inf  # the first one at once
+        self._returns = Returns()
+        self._probes = Probes(self._ladder)
+
+    @property
+    def ladder(self) -> tuple[ProfilePoint, ...]:
+        """The points that frames may be sent at, the least accurate first."""
+        return self._ladder
 
     @property
     def rung(self) -> ProfilePoint | None:
@@ -63,7 +64,7 @@ class Policy:
         Returns:
             The decision; it is counted.
         """
-        self._settle(self._believed(link, queue), now)
+        self._settle(self._believed(link, queue), queue, now)
         decision = self._answer(self._believed(link, queue), queue, now)
         self.counts[decision.reason] += 1
         return decision
@@ -118,9 +119,10 @@ class Policy:
         silent = queue.silence_s >= self.settings.deadline_s
         return replace(link, known=False) if silent else link
 
-    def _settle(self, link: LinkEstimate, now: float) -> None:
+    def _settle(self, link: LinkEstimate, queue: QueueState, now: float) -> None:
         """Move on the ladder, by what the link can do with nothing waiting."""
         before = self._rung
+        self._returns.look(link, queue, now)
         slower = _slower(link, self.settings.headroom)
         local = self._local_worth(link)
         fits = self._in_time(link)
@@ -128,12 +130,14 @@ class Policy:
             self._rung = None
         elif before is None:
             safe = (r for r in self._in_time(slower) if self.worth(self._ladder[r], slower) > local)
-            self._rung = next(safe, None) if self._may_return(link, now) else None
+            may_return = self._returns.may_return(link, self.settings, now)
+            self._rung = next(safe, None) if may_return else None
         else:
-            self._rung = self._lower(before, fits, link)
+            # A link that gets slower has to be seen before the first frame is late by it.
+            stays = self._in_time(_slower(link, self.settings.reserve))
+            self._rung = self._lower(before, stays or fits[:1], link)
             if self._rung == before:
                 self._rung = self._higher(before, slower, now)
-        self._count_returns(before, link, now)
         if self._rung is None or before is None:
             self._up_since = None
         if before is not None and (self._rung is None or self._rung < before):
@@ -141,32 +145,12 @@ class Policy:
             if now - self._raised < _FAILED_S:
                 self._up_after = min(2 * self._up_after, self.settings.up_after_most_s)
                 self._raised = now
-        if self._rung is not None:
-            self._probe_gap, self._probe_at = self.settings.probe_first_s, None
-
-    def _count_returns(self, before: int | None, link: LinkEstimate, now: float) -> None:
-        if link.known:
-            self._known_at = now
-        elif now - self._known_at > _OUTAGE_S:
-            self._failed_returns = 0
         if before is None and self._rung is not None:
-            self._returned, self._returned_travel_s = now, self._least_travel_s(link)
+            self._returns.returned(now)
         if before is not None and self._rung is None:
-            quick = now - self._returned < _RETURN_FAILED_S
-            self._failed_returns = self._failed_returns + 1 if quick else 0
-            self._left = now
-
-    def _may_return(self, link: LinkEstimate, now: float) -> bool:
-        """Tell whether a return to the link is worth a try, after those that failed."""
-        if self._failed_returns < 2:
-            return True
-        if self._least_travel_s(link) < self._returned_travel_s / 2:
-            return True
-        wait_s = self.settings.return_after_s * 2.0 ** min(self._failed_returns - 2, 10)
-        return now - self._left >= min(wait_s, self.settings.return_after_most_s)
-
-    def _least_travel_s(self, link: LinkEstimate) -> float:
-        return min((link.travel_s(point.bytes_p95) for point in self._ladder), default=0.0)
+            self._returns.left(now)
+        if self._rung is not None:
+            self._probes.rest()
 
     def _lower(self, rung: int, fits: list[int], link: LinkEstimate) -> int:
         """Return the rung to be at: this one, or the best below where this one fails."""
@@ -218,7 +202,7 @@ class Policy:
         up_to = [point for point in free if rung and point.quality <= rung.quality]
         if best := max(up_to, key=lambda point: self.worth(point, link), default=None):
             return send(rung if rung in up_to and rung else best, Reason.BEST)
-        probe = None if rung else self._probe(now)
+        probe = None if rung else self._probe(link, queue, now)
         if self._local and (late_s := self.expected_s(self._local, link, queue)) <= (
             self.settings.deadline_s
         ):
@@ -234,14 +218,11 @@ class Policy:
         reason = Reason.LATE if rung else Reason.NO_LINK
         return Decision(None, None, math.inf, reason)
 
-    def _probe(self, now: float) -> ProfilePoint | None:
-        if self._probe_at is None:
-            self._probe_at = now + self._probe_gap
-        if now < self._probe_at or not self._ladder:
-            return None
-        self._probe_at = now + self._probe_gap
-        self._probe_gap = min(2 * self._probe_gap, self.settings.probe_most_s)
-        return min(self._ladder, key=lambda point: point.bytes_p95)
+    def _probe(self, link: LinkEstimate, queue: QueueState, now: float) -> ProfilePoint | None:
+        def in_time(point: ProfilePoint) -> bool:
+            return self.expected_s(point, link, QueueState()) <= self.settings.deadline_s
+
+        return self._probes.next(link, queue, self.settings, self._returns.news, in_time, now)
 
     def _height(self, point: ProfilePoint) -> int:
         return self._ladder.index(point) if point in self._ladder else len(self._ladder)

@@ -59,7 +59,7 @@ def test_unknown_at_first() -> None:
     assert not LinkEstimator(FINGERPRINT).estimate(0.0).known
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(goodput=st.floats(40e3, 6e6), delay_s=st.floats(0.002, 0.06), jitter_s=st.floats(0, 0.003))
 def test_predicts_a_steady_link(goodput: float, delay_s: float, jitter_s: float) -> None:
     link = Link(goodput, delay_s, jitter_s)
@@ -176,7 +176,7 @@ NUMBERS = st.one_of(
 COUNTS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(COUNTS, NUMBERS, NUMBERS, NUMBERS, COUNTS, COUNTS, COUNTS, st.integers(1, 2)),
@@ -238,6 +238,25 @@ def test_an_overloaded_server_is_forgiven_soon() -> None:
         estimator.sent(number, 1000, 0.025, number)
         estimator.reported(report(number), number + 0.03)
     assert estimator.estimate(33.0).answered > 0.9
+
+
+@pytest.mark.parametrize('probe', [True, False])
+def test_losses_are_forgotten_by_probes_that_arrive(probe: bool) -> None:
+    estimator = LinkEstimator(FINGERPRINT)
+    estimator.sent(0, 25_000, 0.025, 0.0)
+    estimator.sent(1, 25_000, 0.025, 0.1)
+    estimator.reported(report(1, received=1, lost=1), 0.15)
+    assert estimator.estimate(0.2).loss > 0.02
+    for number in (2, 3, 4):  # of 18 packets
+        estimator.sent(number, 25_000, 0.025, number / 5, probe)
+        estimator.reported(report(number), number / 5 + 0.05)
+    found = estimator.estimate(1.0)
+    assert found.probed_packets == (54 if probe else 0)
+    assert (found.loss == 0.0) is probe
+    estimator.sent(6, 25_000, 0.025, 1.2, probe)
+    estimator.reported(report(6, lost=1), 1.25)
+    assert estimator.estimate(1.3).probed_packets == (18 if probe else 0)
+    assert estimator.estimate(1.3).loss > 0.0
 
 
 def test_the_load_of_the_edge_is_followed() -> None:

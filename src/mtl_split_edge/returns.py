@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the edge may try the link again, after returns to it that failed."""
+
+import math
+
+from mtl_split_edge.decision import PolicySettings, QueueState
+from mtl_split_edge.link_estimate import LinkEstimate
+
+_FAILED_S = 2.0  # a return to the link that held for less was a mistake
+_OUTAGE_S = 1.9  # a link that was silent for so long may be another one now, a full queue is not
+_BETTER = 4.0  # times as fast, or as safe, is another link
+_LOSSY = 0.01  # share of lost packets that can make a return fail
+_SURE_PACKETS = 9  # more than a shaper lets pass at once
+_FREE = 2  # failures in a row that may have been the link's
+_BY_LOSS = 4  # failures in a row from which on it was not loss alone: a full queue loses, too
+
+
+class Returns:
+    """Counts the returns to the link that failed, and looks for news of it meanwhile.
+
+    What a return fails by need not show in a probe, whose answer does not come back: after the
+    second failure in a row the next return waits, each time twice as long, unless the probes say
+    that it is another link now.
+    """
+
+    def __init__(self) -> None:
+        self._at = self._left = self._known_at = -math.inf
+        self._failed = 0
+        self._slowest = self._worst_loss = 0.0
+        self._news_from: int | None = None
+
+    @property
+    def news(self) -> bool:
+        """Whether the latest probes say that the link is better than when it was left."""
+        return self._news_from is not None
+
+    def look(self, link: LinkEstimate, queue: QueueState, now: float) -> None:
+        """Take a look at the link.
+
+        Args:
+            link: What it can do.
+            queue: What waits on the edge.
+            now: Monotonic seconds.
+        """
+        if link.known:
+            self._known_at = now
+        elif now - self._known_at > _OUTAGE_S:
+            self._failed = 0
+        self._worst_loss = max(self._worst_loss, link.loss)
+        if not link.known or not link.probed_packets:
+            # Frames of a stream that fails wait for each other: nothing to compare a probe with.
+            self._news_from = None
+            return
+        if queue.silence_s:
+            return  # what is out makes the link look slower than it may be
+        self._slowest = max(self._slowest, link.slowness)
+        if link.slowness >= self._slowest / _BETTER:
+            self._news_from = None
+        elif self._news_from is None or self._news_from > link.probed_packets:
+            self._news_from = link.probed_packets
+
+    def returned(self, now: float) -> None:
+        """Frames are sent again."""
+        self._at, self._slowest, self._worst_loss = now, 0.0, 0.0
+
+    def left(self, now: float) -> None:
+        """No frames are sent any more."""
+        self._failed = self._failed + 1 if now - self._at < _FAILED_S else 0
+        self._left = now
+
+    def may_return(self, link: LinkEstimate, settings: PolicySettings, now: float) -> bool:
+        """Tell whether a return to the link is worth a try.
+
+        Args:
+            link: What it can do.
+            settings: How long to wait.
+            now: Monotonic seconds.
+        """
+        if self._failed < _FREE:
+            return True
+        if self._news_from is not None and link.probed_packets >= self._news_from + _SURE_PACKETS:
+            return True
+        safer = link.loss < self._worst_loss / _BETTER and self._worst_loss > _LOSSY
+        if safer and self._failed < _BY_LOSS:
+            return True
+        wait_s = settings.return_after_s * 2.0 ** min(self._failed - _FREE, 10)
+        return now - self._left >= min(wait_s, settings.return_after_most_s)

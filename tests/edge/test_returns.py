@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Returns to the link: rarer as they fail, at once where the probes say that it is another one."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from tests.edge.driving import PROFILE, SETTINGS, drive, link
+
+from mtl_split_edge.decision import QueueState
+from mtl_split_edge.link_estimate import LinkEstimate
+from mtl_split_edge.policy import Policy
+from mtl_split_edge.returns import Returns
+
+SLOW = link(1.0, probed_packets=3)
+
+
+def returns(policy: Policy, seconds: float, start: float, estimate: LinkEstimate) -> list[float]:
+    """Drive over a link whose probes are fine and that goes silent when frames are answered."""
+    period_s, sent_since, silent_until = policy.settings.period_s, None, -1.0
+    times = []
+    for number in range(round(seconds / period_s)):
+        now = start + number * period_s
+        if policy.rung and sent_since is None:
+            sent_since = now
+            times.append(now)
+        if sent_since is not None and now - sent_since > 0.5:
+            sent_since, silent_until = None, now + 0.3
+        policy.decide(replace(estimate, known=now > silent_until), QueueState(), now)
+    return times
+
+
+def failed(count: int, link: LinkEstimate = SLOW) -> Returns:
+    """Return to the link and leave it again, one second before 0 for the last time."""
+    made = Returns()
+    for number in range(count):
+        made.returned(number - count - 0.5)
+        made.left(number - count)
+    made.look(link, QueueState(), -0.9)
+    return made
+
+
+def test_returns_that_fail_are_tried_more_and_more_rarely() -> None:
+    policy = Policy(PROFILE.points, SETTINGS)
+    times = returns(policy, 60.0, 0.0, link(1.0))
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps[0] < 1.0  # one failure may have been the link's
+    assert 5 <= len(times) <= 8
+    assert all(later > 1.5 * earlier for earlier, later in pairwise(gaps[1:5]))
+    assert max(gaps) < SETTINGS.return_after_most_s + 1.0
+
+
+def test_after_an_outage_the_link_is_returned_to_at_once() -> None:
+    policy = Policy(PROFILE.points, SETTINGS)
+    times = returns(policy, 20.0, 0.0, link(1.0))
+    now = 20.0 if policy.rung is None else times[-1] + 0.5
+    drive(policy, 2.0, replace(link(1.0), known=False), now)
+    drive(policy, 0.2, link(1.0), now + 2.0)
+    assert policy.rung
+
+
+@pytest.mark.parametrize(('count', 'waits_s'), [(1, 0.0), (2, 4.0), (3, 8.0), (9, 32.0)])
+def test_wait(count: int, waits_s: float) -> None:
+    made = failed(count)
+    assert made.may_return(SLOW, SETTINGS, -1.0 + waits_s)
+    if waits_s:
+        assert not made.may_return(SLOW, SETTINGS, -1.1 + waits_s)
+
+
+def test_probes_that_come_faster_end_the_wait() -> None:
+    made = failed(6)
+    fast = link(10.0, probed_packets=4)
+    made.look(fast, QueueState(), 0.0)
+    assert made.news
+    assert not made.may_return(fast, SETTINGS, 0.0)  # a shaper lets a few packets pass at once
+    surer = replace(fast, probed_packets=13)
+    made.look(surer, QueueState(), 0.3)
+    assert made.may_return(surer, SETTINGS, 0.3)
+
+
+@pytest.mark.parametrize(
+    'doubt', [link(0.9, probed_packets=7), link(10, known=False), link(10, probed_packets=0)]
+)
+def test_news_that_do_not_hold_are_forgotten(doubt: LinkEstimate) -> None:
+    made = failed(6)
+    made.look(link(10.0, probed_packets=4), QueueState(), 0.0)
+    made.look(doubt, QueueState(), 0.3)
+    assert not made.news
+    again = link(10.0, probed_packets=13)
+    made.look(again, QueueState(), 0.6)
+    assert not made.may_return(again, SETTINGS, 0.6)
+
+
+def test_a_probe_that_is_out_says_nothing_yet() -> None:
+    made = failed(6)
+    made.look(link(10.0, probed_packets=4), QueueState(), 0.0)
+    made.look(link(0.01, probed_packets=4), QueueState(silence_s=0.05), 0.1)
+    later = link(10.0, probed_packets=13)
+    made.look(later, QueueState(), 0.2)
+    assert made.may_return(later, SETTINGS, 0.2)
+
+
+def test_losses_that_are_over_end_the_wait_unless_too_much_failed() -> None:
+    lossy = replace(SLOW, loss=0.2)
+    for count, may in ((2, True), (3, True), (4, False)):
+        made = failed(count, lossy)
+        assert not made.may_return(lossy, SETTINGS, 0.0)
+        assert made.may_return(SLOW, SETTINGS, 0.0) is may
