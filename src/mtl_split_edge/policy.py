@@ -130,7 +130,8 @@ class Policy:
             self._rung = None
         elif before is None:
             safe = (r for r in self._in_time(slower) if self.worth(self._ladder[r], slower) > local)
-            may_return = self._returns.may_return(link, self.settings, now)
+            least = min(point.bytes_p95 for point in self._ladder)
+            may_return = self._returns.may_return(link, least, self.settings, now)
             self._rung = next(safe, None) if may_return else None
         else:
             # A link that gets slower has to be seen before the first frame is late by it.

@@ -8,11 +8,13 @@ from mtl_split_edge.link_estimate import LinkEstimate
 
 _FAILED_S = 2.0  # a return to the link that held for less was a mistake
 _OUTAGE_S = 1.9  # a link that was silent for so long may be another one now, a full queue is not
-_BETTER = 4.0  # times as fast, or as safe, is another link
+_FASTER = 8.0  # times as fast is another link; what a shaper lets pass makes up to four
+_SAFER = 4.0  # times fewer packets lost
 _LOSSY = 0.01  # share of lost packets that can make a return fail
+_FULL = 0.1  # share of its time from which on the link may be full with the stream, and lose by it
+_CLEAR_PACKETS = 4  # two probes
 _SURE_PACKETS = 9  # more than a shaper lets pass at once
 _FREE = 2  # failures in a row that may have been the link's
-_BY_LOSS = 4  # failures in a row from which on it was not loss alone: a full queue loses, too
 
 
 class Returns:
@@ -47,14 +49,14 @@ class Returns:
         elif now - self._known_at > _OUTAGE_S:
             self._failed = 0
         self._worst_loss = max(self._worst_loss, link.loss)
-        if not link.known or not link.probed_packets:
-            # Frames of a stream that fails wait for each other: nothing to compare a probe with.
+        if not link.known or link.probed_packets < _CLEAR_PACKETS:
+            # What a stream that failed has left in the queues is in the way of the first probe.
             self._news_from = None
             return
         if queue.silence_s:
             return  # what is out makes the link look slower than it may be
         self._slowest = max(self._slowest, link.slowness)
-        if link.slowness >= self._slowest / _BETTER:
+        if link.slowness >= self._slowest / _FASTER:
             self._news_from = None
         elif self._news_from is None or self._news_from > link.probed_packets:
             self._news_from = link.probed_packets
@@ -68,11 +70,14 @@ class Returns:
         self._failed = self._failed + 1 if now - self._at < _FAILED_S else 0
         self._left = now
 
-    def may_return(self, link: LinkEstimate, settings: PolicySettings, now: float) -> bool:
+    def may_return(
+        self, link: LinkEstimate, least_bytes: float, settings: PolicySettings, now: float
+    ) -> bool:
         """Tell whether a return to the link is worth a try.
 
         Args:
             link: What it can do.
+            least_bytes: Of the smallest frame there is.
             settings: How long to wait.
             now: Monotonic seconds.
         """
@@ -80,8 +85,8 @@ class Returns:
             return True
         if self._news_from is not None and link.probed_packets >= self._news_from + _SURE_PACKETS:
             return True
-        safer = link.loss < self._worst_loss / _BETTER and self._worst_loss > _LOSSY
-        if safer and self._failed < _BY_LOSS:
+        safer = link.loss < self._worst_loss / _SAFER and self._worst_loss > _LOSSY
+        if safer and least_bytes * self._slowest < _FULL * settings.period_s:
             return True
         wait_s = settings.return_after_s * 2.0 ** min(self._failed - _FREE, 10)
         return now - self._left >= min(wait_s, settings.return_after_most_s)

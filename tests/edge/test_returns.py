@@ -12,7 +12,8 @@ from mtl_split_edge.link_estimate import LinkEstimate
 from mtl_split_edge.policy import Policy
 from mtl_split_edge.returns import Returns
 
-SLOW = link(1.0, probed_packets=3)
+SLOW = link(1.0, probed_packets=4)
+LEAST = 900.0
 
 
 def returns(policy: Policy, seconds: float, start: float, estimate: LinkEstimate) -> list[float]:
@@ -62,9 +63,9 @@ def test_after_an_outage_the_link_is_returned_to_at_once() -> None:
 @pytest.mark.parametrize(('count', 'waits_s'), [(1, 0.0), (2, 4.0), (3, 8.0), (9, 32.0)])
 def test_wait(count: int, waits_s: float) -> None:
     made = failed(count)
-    assert made.may_return(SLOW, SETTINGS, -1.0 + waits_s)
+    assert made.may_return(SLOW, LEAST, SETTINGS, -1.0 + waits_s)
     if waits_s:
-        assert not made.may_return(SLOW, SETTINGS, -1.1 + waits_s)
+        assert not made.may_return(SLOW, LEAST, SETTINGS, -1.1 + waits_s)
 
 
 def test_probes_that_come_faster_end_the_wait() -> None:
@@ -72,14 +73,16 @@ def test_probes_that_come_faster_end_the_wait() -> None:
     fast = link(10.0, probed_packets=4)
     made.look(fast, QueueState(), 0.0)
     assert made.news
-    assert not made.may_return(fast, SETTINGS, 0.0)  # a shaper lets a few packets pass at once
+    assert not made.may_return(
+        fast, LEAST, SETTINGS, 0.0
+    )  # a shaper lets a few packets pass at once
     surer = replace(fast, probed_packets=13)
     made.look(surer, QueueState(), 0.3)
-    assert made.may_return(surer, SETTINGS, 0.3)
+    assert made.may_return(surer, LEAST, SETTINGS, 0.3)
 
 
 @pytest.mark.parametrize(
-    'doubt', [link(0.9, probed_packets=7), link(10, known=False), link(10, probed_packets=0)]
+    'doubt', [link(1.0, probed_packets=7), link(10, known=False), link(10, probed_packets=0)]
 )
 def test_news_that_do_not_hold_are_forgotten(doubt: LinkEstimate) -> None:
     made = failed(6)
@@ -88,7 +91,7 @@ def test_news_that_do_not_hold_are_forgotten(doubt: LinkEstimate) -> None:
     assert not made.news
     again = link(10.0, probed_packets=13)
     made.look(again, QueueState(), 0.6)
-    assert not made.may_return(again, SETTINGS, 0.6)
+    assert not made.may_return(again, LEAST, SETTINGS, 0.6)
 
 
 def test_a_probe_that_is_out_says_nothing_yet() -> None:
@@ -97,12 +100,23 @@ def test_a_probe_that_is_out_says_nothing_yet() -> None:
     made.look(link(0.01, probed_packets=4), QueueState(silence_s=0.05), 0.1)
     later = link(10.0, probed_packets=13)
     made.look(later, QueueState(), 0.2)
-    assert made.may_return(later, SETTINGS, 0.2)
+    assert made.may_return(later, LEAST, SETTINGS, 0.2)
 
 
-def test_losses_that_are_over_end_the_wait_unless_too_much_failed() -> None:
-    lossy = replace(SLOW, loss=0.2)
-    for count, may in ((2, True), (3, True), (4, False)):
-        made = failed(count, lossy)
-        assert not made.may_return(lossy, SETTINGS, 0.0)
-        assert made.may_return(SLOW, SETTINGS, 0.0) is may
+def test_what_the_failed_stream_left_in_the_queues_is_no_news() -> None:
+    made = Returns()
+    for _ in range(6):
+        made.returned(-1.5)
+        made.left(-1.0)
+    made.look(link(0.05, probed_packets=1), QueueState(), -0.7)  # a probe behind it
+    for packets in (4, 10, 16):
+        made.look(link(0.7, probed_packets=packets), QueueState(), packets / 16)
+    assert not made.news
+
+
+@pytest.mark.parametrize(('mbit', 'may'), [(10.0, True), (0.6, False)])
+def test_losses_that_are_over_end_the_wait_unless_the_link_was_full(mbit: float, may: bool) -> None:
+    lossy = link(mbit, loss=0.2, probed_packets=4)
+    made = failed(3, lossy)
+    assert not made.may_return(lossy, LEAST, SETTINGS, 0.0)
+    assert made.may_return(replace(lossy, loss=0.0), LEAST, SETTINGS, 0.0) is may
