@@ -10,5 +10,5 @@ from mtl_split_server.parameters import SERVER_PARAMETERS
 
 def generate_launch_description() -> LaunchDescription:
     """Describe the server node and its arguments."""
-    names = ('bundle', 'score_threshold', 'class_id', 'image_transport')
+    names = ('bundle', 'features_of', 'score_threshold', 'class_id', 'image_transport')
     return describe_server(SERVER_PARAMETERS, names, EDGE_PARAMETERS)

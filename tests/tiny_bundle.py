@@ -56,6 +56,26 @@ def make_tiny_bundle(
         return write_bundle(directory, _manifest(name, detection), encoder, tail, tables)
 
 
+def with_other_tail(bundle: Bundle, directory: Path, seed: int = 1, **network_input: Any) -> Bundle:
+    """Write a bundle with the encoder and the tables of a tiny one, and a tail of its own.
+
+    Args:
+        bundle: From make_tiny_bundle().
+        directory: Where to write it.
+        seed: Seed of the tail's weights.
+        network_input: Changes of the section `input`.
+
+    Returns:
+        The bundle, `other`.
+    """
+    manifest = _manifest('other', DETECTION_CLASSES)
+    manifest['input'] |= network_input
+    with TemporaryDirectory() as scratch:
+        tail = Path(scratch) / 'tail.onnx'
+        onnx.save(_tail(np.random.default_rng(seed)), tail)
+        return write_bundle(directory, manifest, bundle.encoder_path, tail, bundle.tables)
+
+
 def street_image(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     """Return a smooth picture with some bright blocks, RGB uint8 [height, width, 3]."""
     random = np.random.default_rng(seed)

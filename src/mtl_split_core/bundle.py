@@ -66,6 +66,8 @@ class Bundle:
         encoder_path: Network from image to Z_b.
         tail_path: Network from Z_b to the answers.
         training: Free notes of the training, for people.
+        features_of: Name and version of the bundle whose features this one answers, '' for its
+            own; see other_tail.py.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class Bundle:
     encoder_path: Path
     tail_path: Path
     training: Mapping[str, Any] = field(default_factory=dict)
+    features_of: str = ''
 
     def task(self, kind: TaskType) -> TaskInfo | None:
         """Return the first task of a kind, None when there is none.
@@ -102,6 +105,12 @@ class Bundle:
         if load_bundle(self.path).fingerprint != self.fingerprint:
             msg = f'{self.path} holds another bundle by now: call ~/reload_bundle or start anew'
             raise BundleError(msg)
+
+    @property
+    def title(self) -> str:
+        """Name, version and fingerprint, as logs and diagnostics write them."""
+        made = f' for features of {self.features_of}' if self.features_of else ''
+        return f'{self.name} {self.version}{made} ({self.fingerprint:016x})'
 
     @property
     def classifications(self) -> tuple[TaskInfo, ...]:

@@ -92,7 +92,8 @@ def check_packet(packet: FeaturePacket, bundle: Bundle) -> None:
         'fingerprint',
         f'{packet.fingerprint:016x}',
         f'{bundle.fingerprint:016x} of bundle {bundle.name} {bundle.version}; '
-        'run both ends with the same bundle',
+        'run both ends with the same bundle, or, where its tail alone is another, the server with '
+        'features_of',
         right=packet.fingerprint == bundle.fingerprint,
     )
     known = ', '.join(f'{codec.value} ({codec.name.lower()})' for codec in CodecId)

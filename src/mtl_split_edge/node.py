@@ -103,8 +103,7 @@ class EdgeNode(Node):
         offer_snapshot(self, services, settings.text('snapshot_dir'), updater, self._look)
         self._worker.start()
         log.info(
-            f'ready: bundle {bundle.name} {bundle.version} ({bundle.fingerprint:016x}), '
-            f'mode {settings.text("mode")}, images from {images.name}'
+            f'ready: bundle {bundle.title}, mode {settings.text("mode")}, images from {images.name}'
         )
 
     def destroy_node(self) -> None:
@@ -159,8 +158,7 @@ class EdgeNode(Node):
         loaded = await aside(self, lambda: load(self._settings, tail=local, profile=auto))
         async with at_rest(self, self._at_rest):
             self._take_over(loaded)
-        bundle = loaded.bundle
-        return f'bundle {bundle.name} {bundle.version} ({bundle.fingerprint:016x})'
+        return f'bundle {loaded.bundle.title}'
 
     def _take_over(self, loaded: Loaded) -> None:
         """Go on with another bundle; an error leaves everything as it was."""

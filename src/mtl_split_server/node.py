@@ -70,10 +70,7 @@ class ServerNode(Node):
         offer_snapshot(self, services, settings.text('snapshot_dir'), updater, self._look)
         self._worker.start()
         self._topics = ', '.join(camera.topic for camera in self._cameras)
-        log.info(
-            f'ready: bundle {bundle.name} {bundle.version} ({bundle.fingerprint:016x}), '
-            f'features from {self._topics}'
-        )
+        log.info(f'ready: bundle {bundle.title}, features from {self._topics}')
 
     def destroy_node(self) -> None:
         """Join the worker, then release publishers and subscriptions."""
@@ -103,8 +100,7 @@ class ServerNode(Node):
         loaded = await aside(self, lambda: load(self._settings))
         async with at_rest(self, self._at_rest):
             self._take_over(loaded)
-        bundle = loaded.bundle
-        return f'bundle {bundle.name} {bundle.version} ({bundle.fingerprint:016x})'
+        return f'bundle {loaded.bundle.title}'
 
     def _take_over(self, loaded: Loaded) -> None:
         answers = AnswerFilter(self._settings, loaded.bundle)

@@ -13,6 +13,13 @@ SERVER_PARAMETERS = (
         '$MTL_SPLIT_BUNDLES and among the shipped models.',
     ),
     ParameterSpec(
+        'features_of',
+        '',
+        'Bundle that made the features, where that is another one with the same encoder and '
+        'tables: for recordings, and for another tail beside edges that stay as they are. Empty: '
+        '`bundle` itself.',
+    ),
+    ParameterSpec(
         'cameras',
         ('',),
         'Namespaces of the cameras that share this server, below its own; an empty name: one '

@@ -149,7 +149,7 @@ class ServerFigures:
 
     def fill_contract(self, status: Status) -> None:
         """Diagnostics of whether both ends hold the same bundle."""
-        own = f'{self._bundle.name} {self._bundle.version} ({self._bundle.fingerprint:016x})'
+        own = self._bundle.title
         status.add('server bundle', own)
         contract = self._contract
         if contract is None:
@@ -159,10 +159,12 @@ class ServerFigures:
         theirs = f'{contract.bundle} {contract.version} ({contract.fingerprint:016x})'
         status.add('edge bundle', theirs)
         status.add('edge session', f'{contract.session:016x}')
-        if contract.fingerprint == self._bundle.fingerprint:
-            status.summary(Level.OK, f'both ends run {own}')
-        else:
+        if contract.fingerprint != self._bundle.fingerprint:
             status.summary(
                 Level.ERROR,
                 f'the edge runs {theirs}, this server {own}: give both the same bundle',
             )
+        elif self._bundle.features_of:
+            status.summary(Level.OK, f'the edge runs {theirs}, its features are answered by {own}')
+        else:
+            status.summary(Level.OK, f'both ends run {own}')

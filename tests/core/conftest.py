@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from numpy.typing import NDArray
 from tests.tiny_bundle import street_image
 
@@ -14,9 +13,6 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.tables import CodecTables
 from mtl_split_core.tail import TailStage
-
-settings.register_profile('core', deadline=None, database=None, derandomize=True, max_examples=60)
-settings.load_profile('core')
 
 
 @pytest.fixture(scope='session')

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command in a ```bash block of the documentation, held against what it names.
 
-A command of this project is parsed as the command line would, without being run; what takes a file
-of the repository needs that file. A program of somebody else has to be in OTHERS. Else it fails.
+A command of this project is parsed as the command line would, without being run (that is for
+test_every_command.py); what takes a file of the repository needs that file. A program of somebody
+else has to be in OTHERS. Else it fails. In the text, where commands stand without what they need,
+their names and options are looked up.
 """
 
 import argparse
@@ -16,7 +18,11 @@ import pytest
 from mtl_split_core.errors import MtlSplitError
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / 'docs').rglob('*.md')), ROOT / 'README.md', ROOT / 'security/README.md']
+PAGES = [
+    *sorted((ROOT / 'docs').rglob('*.md')),
+    *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'security/README.md')),
+    *sorted((ROOT / 'models').glob('*/README.md')),
+]
 OTHERS = {
     'apt-get', 'cd', 'colcon', 'cp', 'do', 'docker', 'done', 'export', 'fastdds', 'for', 'git',
     'openssl', 'rosdep', 'sed', 'source', 'sudo', 'systemctl',
@@ -51,7 +57,7 @@ ALL = [
 ]
 
 
-def parse(words: list[str]) -> None:
+def parse(words: list[str], *, in_text: bool = False) -> None:
     """As mtl_split_tools.cli does."""
     from mtl_split_tools.cli import COMMANDS, load_command  # noqa: PLC0415
 
@@ -65,7 +71,10 @@ def parse(words: list[str]) -> None:
         pytest.skip(str(error))
     parser = argparse.ArgumentParser(exit_on_error=False)
     module.add_arguments(parser)
-    if '--help' not in rest:
+    if in_text:
+        known = parser.format_help()
+        assert [word for word in rest if word.startswith('-') and word not in known] == []
+    elif '--help' not in rest:
         _, unknown = parser.parse_known_args(rest)
         assert unknown == []
 
@@ -135,5 +144,25 @@ def test_wrong_command_is_found(command: str) -> None:
         check(command.split())
 
 
+OURS = r'`((?:mtl-split [a-z]|make [a-z]|scripts/|ros2 (?:launch|run) mtl_split )[^`]*)`'
+IN_TEXT = sorted(
+    {
+        (str(page.relative_to(ROOT)), ' '.join(text.split()))
+        for page in PAGES
+        for text in re.findall(OURS, re.sub(r'```.*?```', '', page.read_text(), flags=re.DOTALL))
+    }
+)
+
+
+@pytest.mark.parametrize(('page', 'text'), IN_TEXT)
+def test_command_in_the_text_exists(page: str, text: str) -> None:
+    for words in commands(text):
+        if words[0] == 'mtl-split':
+            parse(words[1:], in_text=True)
+        else:
+            check(words)
+
+
 def test_there_are_commands() -> None:
+    assert len(IN_TEXT) > 30
     assert len(ALL) > 50

@@ -15,7 +15,7 @@ from tests.tools.commands import environment
 
 from mtl_split_core.bundle import TaskType, load_bundle
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ros(beside=True), pytest.mark.slow, pytest.mark.timeout(600)]
 SET_UP = ('scripts/setup train', 'source ros2_ws/env.sh')
 """The first two; the shell of this test has been through them."""
 

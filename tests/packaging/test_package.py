@@ -3,6 +3,7 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,31 @@ def test_rosdep_keys_resolve() -> None:
         'look the new keys up in ros/rosdistro, and write them and the date into rosdep.yaml'
     )
     assert all(known['ubuntu'].values())
+
+
+def test_no_room_is_empty_in_colcon_test() -> None:
+    """`colcon test` leaves out slow tests, and pytest fails where none is left."""
+    slow = re.compile(r'^pytestmark = .*\.slow\b', re.MULTILINE)
+    rooms: dict[str, bool] = {}
+    for path in sorted(ROOT.glob('tests/*/test_*.py')):
+        room = f'tests/{path.parent.name}'
+        rooms[room] = rooms.get(room, True) and bool(slow.search(path.read_text()))
+    said = re.search(r'set\(SLOW_ROOMS (.*)\)', (ROOT / 'CMakeLists.txt').read_text())
+    assert said
+    assert said[1].split() == [room for room, all_slow in rooms.items() if all_slow]
+
+
+def test_maintainer_is_the_same_everywhere_and_no_stranger() -> None:
+    """The address is one that can be reached, or one that nobody can have (RFC 2606)."""
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    maintainer = PACKAGE.find('maintainer')
+    assert maintainer is not None
+    assert project['maintainers'][0]['name'] == maintainer.text
+    address = str(maintainer.get('email'))
+    domain = address.partition('@')[2]
+    assert not re.search(r'(^|\.)(example|test)\.(com|net|org)$|todo|localhost', domain)
+    if domain.endswith('.example'):
+        assert f'`{address}`' in (ROOT / 'CONTRIBUTING.md').read_text()
 
 
 def test_version_is_semantic() -> None:

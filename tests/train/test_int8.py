@@ -13,6 +13,7 @@ from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import DataError
+from mtl_split_core.other_tail import for_features_of
 from mtl_split_train import int8
 from mtl_split_train.dataset import read_dataset
 from mtl_split_train.export import sample_received
@@ -45,6 +46,8 @@ def test_the_convolutions_are_in_8_bits(small: Bundle, bundle_folder: Path) -> N
     assert small.tail_path.stat().st_size < 0.6 * whole.tail_path.stat().st_size
     assert small.fingerprint != whole.fingerprint
     assert small.encoder_path.read_bytes() == whole.encoder_path.read_bytes()
+    # so what one of them has sent, the tail of the other may answer
+    assert for_features_of(whole, small).features_of == f'{small.name} {small.version}'
 
 
 def test_answers_stay_close(small: Bundle, bundle_folder: Path, project: Path) -> None:

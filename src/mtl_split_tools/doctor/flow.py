@@ -9,7 +9,6 @@ from mtl_split_edge.link import Report
 from mtl_split_ros.status import Level
 from mtl_split_tools.doctor.finding import Finding
 from mtl_split_tools.doctor.graph import LOCAL, SPLIT, mode_of
-from mtl_split_tools.doctor.model import describe
 from mtl_split_tools.doctor.scan import CONTRACT, FEATURES, REPORT, Scan
 
 RATES, CONTRACTS, LINK = 'rates', 'contract', 'link'
@@ -104,7 +103,7 @@ def check_contract(scan: Scan, bundle: Bundle | None) -> Iterator[Finding]:
         elif servers:
             yield Finding(Level.OK, CONTRACTS, f'{edge} and its server run {theirs}')
         if bundle and bundle.fingerprint != contract.fingerprint:
-            what = f'{edge} runs {theirs}, the bundle here is {describe(bundle)}'
+            what = f'{edge} runs {theirs}, the bundle here is {bundle.title}'
             remedy = (
                 f'copy the bundle to all machines, or mtl-split doctor --bundle {contract.bundle}'
             )

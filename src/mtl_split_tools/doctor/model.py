@@ -29,13 +29,8 @@ def check_bundle(name: str) -> tuple[Bundle | None, list[Finding]]:
     except BundleError as error:
         remedy = 'give the one that the nodes have by --bundle, or do as it says'
         return None, [Finding(Level.ERROR, BUNDLE, str(error), remedy)]
-    what = f'{describe(bundle)}: files, hashes and fingerprint are in order'
+    what = f'{bundle.title}: files, hashes and fingerprint are in order'
     return bundle, [Finding(Level.OK, BUNDLE, what), _check_profile(bundle)]
-
-
-def describe(bundle: Bundle) -> str:
-    """Return name, version and fingerprint, as the nodes write them."""
-    return f'{bundle.name} {bundle.version} ({bundle.fingerprint:016x})'
 
 
 def check_providers(bundle: Bundle, backend: str, providers: Sequence[str]) -> Iterator[Finding]:

@@ -66,6 +66,7 @@ class Scene:
         self._bundle: Bundle | None = None
         self._ids: dict[str, int] = {}
         self._labels: dict[Role, LabelInfo] = {}
+        self._contexts: dict[str, rr.AnnotationContext] = {}
         self._states: dict[str, str] = {}
         self._arrivals: OrderedDict[Stamp, float] = OrderedDict()
         self._meters: dict[str, RateMeter] = {}
@@ -187,7 +188,8 @@ class Scene:
             self._ids.update({str(number): number for number in names})
         colors = self._colors(TaskType.DETECTION if boxes else TaskType.SEGMENTATION, names)
         context = [(number, name, colors[name]) for number, name in names.items()]
-        self._stream.log(BOXES if boxes else MASK, _context(context), static=True)
+        # The page keeps the first that it gets: the contract may come between this and the results.
+        self._contexts[BOXES if boxes else MASK] = _context(context)
         picture = rr.Image(draw_legend([(name, color) for _, name, color in context]))
         self._stream.log(f'{LEGEND}/{"boxes" if boxes else "mask"}', picture, static=True)
 
@@ -239,6 +241,7 @@ class Scene:
             class_ids=[self._ids.get(found.class_id, 0) for found in best],
             show_labels=True,
         )
+        self._log_context(BOXES)
         self._stream.log(BOXES, drawn)
 
     def _mask(self, message: Image) -> None:
@@ -246,7 +249,12 @@ class Scene:
         if message.encoding != 'mono8' or rows.size != message.step * message.height:
             return
         mask = rows.reshape(message.height, message.step)[:, : message.width]
+        self._log_context(MASK)
         self._stream.log(MASK, rr.SegmentationImage(mask, opacity=MASK_OPACITY))
+
+    def _log_context(self, place: str) -> None:
+        if place in self._contexts:
+            self._stream.log(place, self._contexts.pop(place), static=True)
 
     def _classes(self, message: Classification) -> None:
         if message.results:
