@@ -25,7 +25,7 @@ from mtl_split_tools.experiments.frame import (
 )
 from mtl_split_tools.experiments.registry import EXPERIMENTS
 from mtl_split_tools.experiments.where_to_split_coding import ENOUGH, ChannelEntropy
-from mtl_split_tools.experiments.where_to_split_plot import useful_cuts
+from mtl_split_tools.experiments.where_to_split_plot import first_below, useful_cuts
 
 __all__ = ['data']
 
@@ -149,6 +149,17 @@ def test_useful_cuts_send_less_than_all_before() -> None:
     sizes = [9.0, 10.0, 4.0, 3.9, 5.0, 2.0]
     cuts = [{'stage': n, 'coded_bytes': size} for n, size in enumerate(sizes, 1)]
     assert [cut['stage'] for cut in useful_cuts(cuts)] == [1, 3, 6]
+
+
+def test_the_first_cut_below_the_jpeg_is_where_to_cut() -> None:
+    cuts = [
+        {'stage': n, 'coded_bytes': size, 'enough_values': n > 1}
+        for n, size in enumerate([3.0, 9.0, 4.0, 2.0], 1)
+    ]
+    found = first_below({'cuts': cuts, 'jpeg_bytes': 5.0})
+    assert found is not None
+    assert found['stage'] == 3
+    assert first_below({'cuts': cuts, 'jpeg_bytes': 1.0}) is None
 
 
 @pytest.mark.slow

@@ -13,7 +13,9 @@ from tests.tools.test_eval import data
 from mtl_split_core.bundle import Bundle
 from mtl_split_tools.cli import main
 from mtl_split_tools.experiments import rate_accuracy
+from mtl_split_tools.experiments.claims import Verdict
 from mtl_split_tools.experiments.frame import Size
+from mtl_split_tools.experiments.rate_accuracy_claims import judge_rates
 from mtl_split_tools.sweep.result import RIVALS
 
 __all__ = ['data']
@@ -56,7 +58,8 @@ def test_two_bundles(
     assert main([*command, '--doc', str(document)]) == 0
     assert capsys.readouterr().out.count('kept from before') == 2
     written = document.read_text()
-    assert written.startswith('one\n<!-- experiment rate-accuracy: results -->\n- Each bundle')
+    assert written.startswith('one\n<!-- experiment rate-accuracy: results -->\n')
+    assert '\n- Each bundle' in written
     assert '| camvid 1.0.0 | Z_b, rate 0 |' in written
     assert (tmp_path / 'page/rate-accuracy.png').read_bytes()[1:4] == b'PNG'
     assert 'must have results' in fails(capsys, *command, '--doc', tmp_path / 'out/table.md')
@@ -86,3 +89,31 @@ def test_a_bundle_that_knows_one_task() -> None:
     assert shown[0] == ['one 1.2.0', 'Z_b, rate 0', '0.9 kB', '-', '-', '0.980']
     assert ['one 1.2.0', 'BD-rate against JPEG', '', '-', '-', '-'] in shown
     assert experiment.plots(results)['rate-accuracy'][1:4] == b'PNG'
+    assert experiment.claims(results) == []
+
+
+def test_what_rates_say_to_the_paper() -> None:
+    rows = [
+        {'transport': way, 'bytes_per_frame': 900.0, 'miou': miou, 'map50': map50, 'accuracy': 1.0}
+        for way, miou, map50 in (('split:0', 0.57, 0.3), ('raw', 0.6, 0.5))
+    ]
+    bd_rate: dict[str, dict[str, object]] = {rival: {} for rival in RIVALS}
+    bd_rate['jpeg, best'] = {
+        'miou': {'rate': -0.5, 'above': False},
+        'map50': {'rate': None, 'above': True},
+    }
+    bd_rate['webp, best'] = {
+        'miou': {'rate': 0.25, 'above': False},
+        'map50': {'rate': None, 'above': False},
+    }
+    result = {'rows': rows, 'bd_rate': bd_rate}
+    first, fewer = judge_rates({'net': result})
+    assert 'mIoU -5%, mAP50 -40%, accuracy -0%' in first.ours
+    assert first.verdict is Verdict.HOLDS
+    assert fewer.verdict is Verdict.PARTLY
+    assert fewer.ours == (
+        'net, mean bytes at equal accuracy: mIoU against JPEG at its best -50%; mAP50 against '
+        'JPEG at its best all above; mIoU against WebP at its best +25%; one set of weights'
+    )
+    rows[0]['miou'] = 0.1
+    assert judge_rates({'net': result})[0].verdict is Verdict.FAILS

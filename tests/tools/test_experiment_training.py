@@ -12,6 +12,7 @@ from tests.tools.commands import fails
 
 from mtl_split_core.bundle import load_bundle
 from mtl_split_tools.cli import main
+from mtl_split_tools.experiments.claims import Verdict
 from mtl_split_tools.experiments.frame import Result, Size
 from mtl_split_tools.sweep.result import METRICS
 from mtl_split_train.dataset import read_dataset
@@ -137,6 +138,16 @@ def test_trainings_of_the_ablation() -> None:
     ]
 
 
+def test_joint_is_trained_again_with_other_seeds() -> None:
+    cells = {cell.key: cell.settings for cell in ablation.Experiment(Size.SMALL, 4, None).cells()}
+    seeds = {key: settings['seed'] for key, settings in cells.items()}
+    assert (seeds['joint'], seeds['joint-seed-5'], seeds['joint-seed-6']) == (4, 5, 6)
+    assert seeds['staged'] == seeds['separate-2'] == 4
+    again = parse_config(cells['joint-seed-5']['config'])
+    assert again.schedule.seed == 5
+    assert again.network == parse_config(cells['joint']['config']).network
+
+
 def test_table_of_the_ablation() -> None:
     experiment = ablation.Experiment(Size.SMALL, 0, None)
     results = {
@@ -144,18 +155,35 @@ def test_table_of_the_ablation() -> None:
         'staged': result((200.0, 0.4), (400.0, 0.5)),
         'separate-0': result((90.0, 0.4)),
         'separate-1': result((180.0, 0.5)),
+        'joint-seed-1': result((100.0, 0.42), (200.0, 0.52)),
     }
     rows = [list(row) for row in experiment.table(results).rows]
-    assert rows[0] == ['joint', '0', '0.1 kB', '0.400', '-', '-']
-    assert ['separate-1', '1', '0.2 kB', '0.500', '-', '-'] in rows
-    assert ['staged', 'uncompressed picture', '', '0.500', '-', '-'] in rows
-    ends = {row[0]: row[3] for row in rows if row[1] == 'BD-rate against joint'}
+    assert rows[0] == ['joint', '2', '0', '0.1 kB', '0.410 (0.400 to 0.420)', '-', '-']
+    assert ['separate-1', '1', '1', '0.2 kB', '0.500', '-', '-'] in rows
+    assert ['staged', '1', 'uncompressed picture', '', '0.500', '-', '-'] in rows
+    ends = {row[0]: row[4] for row in rows if row[2] == 'BD-rate against joint'}
+    assert ends.pop('joint-seed-1').startswith('-')
     assert ends == {
         'staged': '+100% (0.400 to 0.500)',
         'separate': '-10% (0.400 to 0.500)',
     }
     assert points(results['joint'], 'split', 'miou') == [(100.0, 0.4), (200.0, 0.5)]
     assert 'ablation' in experiment.plots(results)
+    told = experiment.findings(results)
+    assert told[0] == (
+        'staged, default rate: 0.4 kB, x 2.00 those of joint; mIoU -1.0 points (joint within 2.0: '
+        'the seeds explain it).'
+    )
+    assert 'separate, default rate: 0.2 kB, x 0.90' in told[1]
+    claims = experiment.claims(results)
+    assert [claim.verdict for claim in claims] == [Verdict.FAILS] * 2
+    assert claims[0].ours == told[0]
+    better = {**results, 'staged': result((200.0, 0.4), (400.0, 0.6))}
+    assert experiment.claims(better)[0].verdict is Verdict.HOLDS
+    once = {name: one for name, one in results.items() if name != 'joint-seed-1'}
+    assert not experiment.claims(once)  # what a seed does is not known
+    assert experiment.findings({k: v for k, v in results.items() if 'joint' not in k}) == []
+    assert experiment.table({'staged': results['staged']}).rows
 
 
 def _attribute_alone(size: Size, seed: int) -> dict[str, Any]:
@@ -198,7 +226,7 @@ def test_ablation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ablation, 'load_base', _attribute_alone)
     command = ['experiment', 'ablation', '--size', 'smoke', '--out', str(tmp_path)]
     assert main(command) == 0
-    assert '| joint | uncompressed picture |' in (tmp_path / 'table.md').read_text()
+    assert '| joint | 1 | uncompressed picture |' in (tmp_path / 'table.md').read_text()
     assert cv2.imread(str(tmp_path / 'plots/ablation.png')) is not None
     runs = tmp_path / 'runs'
     for name in ('staged', 'teacher'):

@@ -12,8 +12,9 @@ pytest.importorskip('torch', reason='needs the train extra')
 
 from mtl_split_tools.cli import main
 from mtl_split_tools.experiments import mtl_vs_stl
+from mtl_split_tools.experiments.claims import Verdict
 from mtl_split_tools.experiments.frame import Cell, Size
-from mtl_split_tools.experiments.mtl_vs_stl_report import CAMVID, gather, report
+from mtl_split_tools.experiments.mtl_vs_stl_report import CAMVID, gather, judge_parts, report
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,10 +44,30 @@ def test_gains_are_taken_seed_by_seed() -> None:
     assert (x.gains, x.verdict) == ([25.0, 25.0], 'MTL in every seed')
     assert (y.gains, y.verdict) == ([-25.0, 25.0], 'seeds differ')
     rows = report([x, y]).rows
-    assert rows[0][-4:] == (
+    assert rows[0][-6:] == (
         '0.375 (0.250 to 0.500)', '0.625 (0.500 to 0.750)', '+25.0 (+25.0 to +25.0)',
-        'MTL in every seed',
+        'MTL in every seed', '-', '-',
     )  # fmt: skip
+    why = {'Shapes': 'short', 'CamVid': 'other'}
+    (claim,) = judge_parts([x, y], why)
+    assert (claim.verdict, claim.why) == (Verdict.PARTLY, 'short')
+    assert claim.ours == (
+        'Shapes, MTL - STL in points: net x +25.0 (+25.0 to +25.0); net y +0.0 (-25.0 to +25.0). '
+        'Better in every seed in 1 of 2, worse in 0'
+    )
+    assert judge_parts([x], why)[0].verdict is Verdict.HOLDS
+    assert judge_parts([y], why)[0].verdict is Verdict.FAILS
+
+
+def test_figures_of_val_stand_beside_those_of_test() -> None:
+    both, alone = cell('net', ['x', 'y'], 0), cell('net', ['x'], 0)
+    results = {
+        both.key: {'test': {'x': 0.5, 'y': 0.5}, 'val': {'x': 0.75, 'y': 0.25}},
+        alone.key: {'test': {'x': 0.5}, 'val': {'x': 0.625}},
+    }
+    never = cell('net', ['y'], 0)  # of a run that was stopped
+    rows = report(gather([both, alone, never], results)).rows
+    assert [row[-2:] for row in rows] == [('0.625', '0.750'), ('-', '0.250')]
 
 
 def test_camvid_comes_last_and_an_unfinished_pair_says_nothing() -> None:
@@ -84,7 +105,7 @@ def test_a_run_of_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert document['seeds'] == [0]
     assert len(document['cells']) == 3 + 4
     both = document['cells']['mobilenet_v3_small-scale-shape-0']['result']
-    assert set(both['test']) == {'scale', 'shape'}
+    assert set(both['test']) == set(both['val']) == {'scale', 'shape'}
     assert both['chance'] == {'scale': 1 / 8, 'shape': 1 / 4}
     assert len(both['loss']) == 1
     alone = document['cells']['mobilenet_v3_small-shape-0']['result']
@@ -92,7 +113,11 @@ def test_a_run_of_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert alone['server_parameters'] < both['server_parameters']
     for row, found in (('segmentation', 'miou'), ('detection', 'map50')):
         assert set(document['cells'][f'camvid-{row}-0']['result']['test']) == {found}
+    claims = document['claims']
+    assert [claim['claim'] for claim in claims] == [claims[0]['claim']] * 2
+    assert {claim['verdict'] for claim in claims} == {Verdict.OPEN}  # one seed
     table = (tmp_path / 'table.md').read_text()
+    assert f'| {claims[1]["ours"]} | {claims[1]["verdict"]} |' in table
     assert '| mobilenet_v3_small | scale | 0.125 | 1 |' in table
     assert table.index('| mobilenet') < table.index('| camvid | mIoU |')
     assert cv2.imread(str(tmp_path / 'plots/mtl-vs-stl.png')) is not None

@@ -25,9 +25,9 @@ from mtl_split_train.mtl_split_family import (
     task_losses,
 )
 from mtl_split_train.published import family
-from mtl_split_train.published.comparison import Budget, Length, accuracies
-from mtl_split_train.published.config import mapping, parse
-from mtl_split_train.published.data import AttributeSet, choose_tasks
+from mtl_split_train.published.comparison import Budget, Length, accuracies, settle_norms
+from mtl_split_train.published.config import DataConfig, mapping, parse
+from mtl_split_train.published.data import AttributeSet, choose_tasks, read_set
 
 # The fixtures count: a training run and an export on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -206,6 +206,23 @@ def test_accuracy_counts_labelled_pictures_alone() -> None:
             last.bias[chosen] = 1.0
     found = AttributeSet(data.samples, data.tasks, (32, 32))
     assert accuracies(network, found) == [0.5, 1.0]
+
+
+def test_norms_settle_on_the_pictures_and_weights_stay() -> None:
+    torch.manual_seed(0)
+    data = read_set(DataConfig(limit=8, input_width=32, input_height=32), Path(), 'train')
+    network = MtlSplitNetwork('mobilenet_v3_small', data.tasks, data.size).eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    settle_norms(network, data, 8)
+    assert not network.training
+    after = network.state_dict()
+    moved = {name for name, value in before.items() if not value.equal(after[name])}
+    assert moved
+    assert all('running_' in name or 'num_batches' in name for name in moved)
+    first = network.encoder.layers[0]
+    assert isinstance(first, torch.nn.Sequential)
+    features = first[0](torch.stack([data[index][0] for index in range(len(data))]))
+    assert first[1].running_mean.allclose(features.mean((0, 2, 3)), atol=1e-5)
 
 
 def test_budgets_say_what_is_wrong() -> None:

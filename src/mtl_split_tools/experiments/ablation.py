@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl_split_tools.console import figure, kilobytes
+from mtl_split_tools.console import kilobytes
+from mtl_split_tools.experiments.ablation_findings import compare_default, judge_training
 from mtl_split_tools.experiments.ablation_plot import draw_curves
+from mtl_split_tools.experiments.claims import Claim
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
 from mtl_split_tools.experiments.training import (
     changed,
@@ -15,6 +17,7 @@ from mtl_split_tools.experiments.training import (
     load_base,
     measure_trial,
     points,
+    spread,
 )
 from mtl_split_tools.sweep.bd_rate import Point, compare
 from mtl_split_tools.sweep.result import COMPARED, METRICS, bd_cell
@@ -31,11 +34,15 @@ NOTES = (
     'teacher: the joint run again, following the answers of the first joint run on the '
     'uncompressed picture, so twice the training.',
     'BD-rate: mean bytes against those of joint at equal accuracy, where both reach it.',
-    'Measured on `val` after the last epoch; no checkpoint was chosen. One run each.',
+    'Measured on `val` after the last epoch; no checkpoint was chosen. One run each, of the same '
+    'seed; joint again with other seeds, to tell what a seed does: mean, least and largest.',
 )
 JOINT, SEPARATE = 'joint', 'separate'
+RUNS = {Size.SMOKE: 1, Size.SMALL: 3, Size.FULL: 3}
+"""Runs of joint."""
 _BODY = ['encoder.backbone', 'tail']
 _UNCOMPRESSED = 'uncompressed picture'
+_AGAIN = f'{JOINT}-seed-'
 
 
 class Experiment:
@@ -43,7 +50,7 @@ class Experiment:
 
     Args:
         size: How much to train.
-        seed: Of all runs.
+        seed: Of all runs but those of joint that follow the first, which have the next ones.
         data: Folder with the splits; the configuration's if None.
     """
 
@@ -54,14 +61,21 @@ class Experiment:
         self._seed = seed
         self._data = data
         self._base = load_base(size, seed)
-        self._trials = make_trials(self._base)
+        self._trials = {**make_trials(self._base), **more_joint(self._base, RUNS[size] - 1)}
         self.notes: Sequence[str] = (*NOTES, describe_budget(self._base, size))
 
     def cells(self) -> Sequence[Cell]:
         """Return one cell for each training."""
-        settings = {'seed': self._seed, 'data': self._data}
         return [
-            Cell(name, {**settings, **trial.settings()}) for name, trial in self._trials.items()
+            Cell(
+                name,
+                {
+                    'seed': trial.config['schedule']['seed'],
+                    'data': self._data,
+                    **trial.settings(),
+                },
+            )
+            for name, trial in self._trials.items()
         ]
 
     def measure(self, cell: Cell, folder: Path) -> Result:
@@ -76,25 +90,56 @@ class Experiment:
 
     def table(self, results: Mapping[str, Result]) -> Table:
         """Return a row for each training and rate, and one with the BD-rates of each."""
-        columns = ('training', 'rate', 'kB', *METRICS.values())
+        columns = ('training', 'runs', 'rate', 'kB', *METRICS.values())
         rows = []
-        for name, result in results.items():
-            ways = {key: facts for key, facts in result['ways'].items() if key != 'raw'}
-            for way, facts in ways.items():
+        for name, runs in by_training(results).items():
+            for way in [*(key for key in runs[0]['ways'] if key != 'raw'), 'raw']:
                 rate = way.removeprefix('split:')
                 if name.startswith(f'{SEPARATE}-'):
                     rate = name.removeprefix(f'{SEPARATE}-')
-                size = kilobytes(facts['bytes_per_frame'])
-                rows.append([name, rate, size, *(figure(facts[m]) for m in METRICS)])
-            raw = result['ways']['raw']
-            rows.append([name, _UNCOMPRESSED, '', *(figure(raw[m]) for m in METRICS)])
+                facts = [run['ways'][way] for run in runs]
+                sizes = [each['bytes_per_frame'] for each in facts]
+                rows.append(
+                    [
+                        name,
+                        str(len(runs)),
+                        _UNCOMPRESSED if way == 'raw' else rate,
+                        '' if way == 'raw' else kilobytes(sum(sizes) / len(sizes)),
+                        *(spread([each[metric] for each in facts]) for metric in METRICS),
+                    ]
+                )
         others = [name for name in curves(results, COMPARED[0]) if name != JOINT]
-        rows += [[name, 'BD-rate against joint', '', *_bd_cells(results, name)] for name in others]
+        if JOINT in results:
+            rows += [[n, '', 'BD-rate against joint', '', *_bd_cells(results, n)] for n in others]
         return Table(columns, rows)
+
+    def findings(self, results: Mapping[str, Result]) -> Sequence[str]:
+        """Return for each training how it differs from joint at the default rate."""
+        joint, others = self._at_default(results)
+        return [compare_default(name, facts, joint) for name, facts in others.items()]
+
+    def claims(self, results: Mapping[str, Result]) -> Sequence[Claim]:
+        """Return what the trainings say to how Ladon trains."""
+        joint, others = self._at_default(results)
+        return [c for name, facts in others.items() for c in judge_training(name, facts, joint)]
+
+    def _at_default(self, results: Mapping[str, Result]) -> tuple[list[Result], dict[str, Result]]:
+        """Return bytes and figures at the default rate, of joint's runs and of the others."""
+        default = parse_config(self._base).rates.default
+        of_training = by_training(results)
+        joint = [run['ways'][f'split:{default}'] for run in of_training.pop(JOINT, [])]
+        others = {}
+        for name, (run, *_) in of_training.items() if joint else ():
+            if name == f'{SEPARATE}-{default}':
+                others[SEPARATE] = run['ways']['split:0']
+            elif not name.startswith(f'{SEPARATE}-'):
+                others[name] = run['ways'][f'split:{default}']
+        return joint, others
 
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         """Return the picture."""
-        return {'ablation': draw_curves({m: curves(results, m) for m in METRICS})}
+        again = [name for name in results if name.startswith(_AGAIN)]
+        return {'ablation': draw_curves({m: curves(results, m) for m in METRICS}, JOINT, again)}
 
 
 def make_trials(base: Mapping[str, Any]) -> dict[str, Trial]:
@@ -123,6 +168,29 @@ def make_trials(base: Mapping[str, Any]) -> dict[str, Trial]:
         one = {'rates': {'targets': [target], 'default': 0}}
         trials[f'{SEPARATE}-{number}'] = Trial(f'{SEPARATE}-{number}', changed(base, one))
     return trials
+
+
+def more_joint(base: Mapping[str, Any], count: int) -> dict[str, Trial]:
+    """Return the joint training with the seeds that follow that of the configuration, by name.
+
+    Args:
+        base: The configuration of the joint run.
+        count: How many.
+    """
+    first = parse_config(base).schedule.seed
+    names = {seed: f'{_AGAIN}{seed}' for seed in range(first + 1, first + 1 + count)}
+    return {
+        name: Trial(name, changed(base, {'schedule': {'seed': seed}}))
+        for seed, name in names.items()
+    }
+
+
+def by_training(results: Mapping[str, Result]) -> dict[str, list[Result]]:
+    """Return the runs of each training: several of joint, one of each other."""
+    found: dict[str, list[Result]] = {}
+    for name, result in results.items():
+        found.setdefault(JOINT if name.startswith(_AGAIN) else name, []).append(result)
+    return found
 
 
 def curves(results: Mapping[str, Result], metric: str) -> dict[str, list[Point]]:

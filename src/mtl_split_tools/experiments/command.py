@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mtl_split_core.errors import DataError
 from mtl_split_tools.console import console, table
+from mtl_split_tools.experiments.claims import Judges
 from mtl_split_tools.experiments.frame import (
     Cell,
     Size,
@@ -90,12 +91,15 @@ def run(options: argparse.Namespace) -> int:
     write_results(options.name, size, experiment, results, out)
     shown = experiment.table(results)
     console.print(table(f'{options.name}, size {size}', shown.columns, shown.rows))
-    notes = all_notes(experiment, results)
-    for note in notes:
+    for claim in experiment.claims(results) if isinstance(experiment, Judges) else ():
+        console.print(
+            f'{claim.paper}, {claim.claim}: {claim.verdict} ({claim.ours})', highlight=False
+        )
+    for note in all_notes(experiment, results):
         console.print(f'note: {note}', highlight=False)
     console.print(f'{out}/results.json, table.md and plots/ are written', highlight=False)
     if options.doc:
-        text = _filled(options.doc, options.name, show(notes, shown))
+        text = _filled(options.doc, options.name, show(experiment, results))
         write_bytes(options.doc, text.encode())
         for name, data in experiment.plots(results).items():
             write_bytes(options.doc.with_suffix('') / f'{name}.png', data)

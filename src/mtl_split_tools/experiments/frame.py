@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from mtl_split_core.errors import DataError
 from mtl_split_core.profile import machine_name
+from mtl_split_tools.experiments.claims import COLUMNS, Judges, rows
 from mtl_split_tools.files import write_bytes, write_json
 from mtl_split_tools.marked import markdown
 
@@ -189,15 +190,18 @@ def write_results(
             'processor': platform.machine(),
             'cpus': os.cpu_count(),
         },
+        'claims': (
+            [claim.document() for claim in experiment.claims(results)]
+            if isinstance(experiment, Judges)
+            else []
+        ),
         'notes': all_notes(experiment, results),
         'cells': cells,
     }
     for plot, data in experiment.plots(results).items():
         write_bytes(out / 'plots' / f'{plot}.png', data)
-    table = experiment.table(results)
     title = f'# {name}, size {size}'
-    shown = show(all_notes(experiment, results), table)
-    write_bytes(out / 'table.md', f'{title}\n\n{shown}\n'.encode())
+    write_bytes(out / 'table.md', f'{title}\n\n{show(experiment, results)}\n'.encode())
     write_json(out / 'results.json', document)
 
 
@@ -212,6 +216,15 @@ def _kept(path: Path, cell: Cell) -> Result | None:
     return None
 
 
-def show(notes: Sequence[str], table: Table) -> str:
-    """Return notes and table in Markdown, as documents have them."""
-    return '\n'.join([*(f'- {note}' for note in notes), '', markdown(table.columns, table.rows)])
+def show(experiment: Experiment, results: Mapping[str, Result]) -> str:
+    """Return claims, notes and table in Markdown, as documents have them."""
+    claims = experiment.claims(results) if isinstance(experiment, Judges) else ()
+    table = experiment.table(results)
+    return '\n'.join(
+        [
+            *([markdown(COLUMNS, rows(claims)), ''] if claims else []),
+            *(f'- {note}' for note in all_notes(experiment, results)),
+            '',
+            markdown(table.columns, table.rows),
+        ]
+    )

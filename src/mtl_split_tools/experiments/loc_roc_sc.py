@@ -17,8 +17,9 @@ from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.profile import Mode
 from mtl_split_tools.console import MISSING, figure, kilobytes
 from mtl_split_tools.experiments import shaped_link, where_to_split
+from mtl_split_tools.experiments.claims import Claim
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
-from mtl_split_tools.experiments.loc_roc_sc_findings import find
+from mtl_split_tools.experiments.loc_roc_sc_findings import find, judge_ways
 from mtl_split_tools.experiments.loc_roc_sc_plot import draw_latencies, draw_memory
 from mtl_split_tools.experiments.pieces import (
     FLOAT32,
@@ -169,8 +170,12 @@ class Experiment:
         return Table(columns, rows)
 
     def findings(self, results: Mapping[str, Result]) -> Sequence[str]:
-        """Return what the figures say to the paper's claims."""
+        """Return what the figures say to the paper's claims, in sentences."""
         return find(_networks(results), results[CHECK])
+
+    def claims(self, results: Mapping[str, Result]) -> Sequence[Claim]:
+        """Return what the figures say to the paper's claims."""
+        return judge_ways(_networks(results))
 
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         """Return latencies over the rate of the link, and the memory."""

@@ -16,8 +16,9 @@ from mtl_split_core.errors import DataError
 from mtl_split_core.profile import Mode
 from mtl_split_tools.console import figure, kilobytes
 from mtl_split_tools.experiments import where_to_split
+from mtl_split_tools.experiments.claims import Claim
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
-from mtl_split_tools.experiments.one_vs_three_findings import find
+from mtl_split_tools.experiments.one_vs_three_findings import find, judge_headlines
 from mtl_split_tools.experiments.one_vs_three_plot import draw_bundles
 from mtl_split_tools.experiments.pieces import (
     LOCAL,
@@ -163,6 +164,10 @@ class Experiment:
     def findings(self, results: Mapping[str, Result]) -> Sequence[str]:
         """Return what the figures say to the paper's claims."""
         return find(results)
+
+    def claims(self, results: Mapping[str, Result]) -> Sequence[Claim]:
+        """Return what the figures say to the paper's headlines."""
+        return judge_headlines(results)
 
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         """Return the picture."""

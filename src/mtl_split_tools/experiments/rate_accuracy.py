@@ -11,7 +11,9 @@ from mtl_split_core.bundle import load_bundle
 from mtl_split_core.errors import DataError
 from mtl_split_tools.console import figure, kilobytes
 from mtl_split_tools.evaluation import Stages
+from mtl_split_tools.experiments.claims import Claim
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
+from mtl_split_tools.experiments.rate_accuracy_claims import judge_rates
 from mtl_split_tools.experiments.rate_accuracy_plot import draw_bundles
 from mtl_split_tools.frames import labelled_frames
 from mtl_split_tools.sweep.bd_rate import Comparison
@@ -113,6 +115,10 @@ class Experiment:
                 for rival, text in RIVALS.items()
             ]
         return Table(('bundle', 'sent', 'kB a frame', *METRICS.values()), rows)
+
+    def claims(self, results: Mapping[str, Result]) -> Sequence[Claim]:
+        """Return what the figures say to claims of Ladon."""
+        return judge_rates(results)
 
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         """Return the picture."""

@@ -18,9 +18,10 @@ from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.pictures import encode_picture
 from mtl_split_tools.console import figure, kilobytes
+from mtl_split_tools.experiments.claims import MTL_SPLIT, Claim, judge
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
 from mtl_split_tools.experiments.where_to_split_coding import ENOUGH, ChannelEntropy
-from mtl_split_tools.experiments.where_to_split_plot import draw_backbones
+from mtl_split_tools.experiments.where_to_split_plot import draw_backbones, first_below
 from mtl_split_tools.frames import labelled_frames
 from mtl_split_train.cuts import Cut, Cuts, export_cuts, network_input
 from mtl_split_train.dataset import read_dataset
@@ -131,9 +132,56 @@ class Experiment:
         ]
         return Table(columns, rows)
 
+    def findings(self, results: Mapping[str, Result]) -> Sequence[str]:
+        """Return what the last cut of each backbone, where MTL-Split cuts, sends beside others."""
+        return [_end_beside_least(name, result) for name, result in results.items()]
+
+    def claims(self, results: Mapping[str, Result]) -> Sequence[Claim]:
+        """Return what the figures say to the place where MTL-Split cuts."""
+        return _judge_place(results)
+
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         """Return the picture."""
         return {'where-to-split': draw_backbones(results, JPEG_QUALITY)}
+
+
+def _judge_place(results: Mapping[str, Result]) -> list[Claim]:
+    times = {}
+    for name, result in results.items():
+        sizes = [float(cut['coded_bytes']) for cut in result['cuts'] if cut['enough_values']]
+        if sizes:
+            times[name] = sizes[-1] / min(sizes)
+    if not times:
+        return []
+    ours = 'Z_b there is ' + ', '.join(f'{t:.1f} ({name})' for name, t in times.items())
+    return [
+        Claim(
+            MTL_SPLIT,
+            'the place to cut is behind the last feature',
+            'no other place is tried',
+            f'{ours} times what the smallest cut of the backbone sends; coded in 8 bits, random '
+            'weights, accuracy not measured',
+            judge(sum(t == 1 for t in times.values()), len(times)),
+            'some last stages widen Z_b for a classifier, which the server could do as well',
+        )
+    ]
+
+
+def _end_beside_least(name: str, result: Result) -> str:
+    cuts = [cut for cut in result['cuts'] if cut['enough_values']]
+    if not cuts:
+        return f'{name}: too few values for any figure.'
+    end, least = cuts[-1], min(cuts, key=lambda cut: float(cut['coded_bytes']))
+    text = f'{name}: after its last stage, where MTL-Split cuts, {_coded(end)}'
+    if least is not end:
+        text += f'; least after stage {least["stage"]}, {_coded(least)}'
+    below = first_below(result)
+    first = f'first below it: stage {below["stage"]}, {_coded(below)}' if below else 'none below it'
+    return f'{text}; JPEG {JPEG_QUALITY}: {kilobytes(result["jpeg_bytes"])}, {first}.'
+
+
+def _coded(cut: Result) -> str:
+    return f'{kilobytes(cut["coded_bytes"])} at {figure(cut["edge_ms"], 1)} ms'
 
 
 def read_frames(data: str | None, extent: Extent) -> list[NDArray[np.uint8]]:
