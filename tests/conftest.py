@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of all tests."""
 
+import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.bundle import Bundle
@@ -12,26 +14,71 @@ from mtl_split_core.bundle import Bundle
 # below inherits that: Ctrl-C could not be tested there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Before torch comes: on networks as small as these its threads mostly wait for each other.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+# The same examples each time, however long a busy machine takes for one.
+settings.register_profile(
+    'repeatable',
+    deadline=None,
+    database=None,
+    derandomize=True,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile('repeatable')
+
+OTHER_HALF = pytest.StashKey[int]()
+"""How many tests were left out by --half."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the switch that writes golden bitstreams anew."""
+    """Add what `pytest --help` says of these."""
     parser.addoption(
         '--regenerate-golden',
         action='store_true',
         help='write tests/core/golden/ anew from the present code, after a wanted change of the '
         'bitstream; raise CODEC_VERSIONS with it',
     )
+    parser.addoption(
+        '--half',
+        choices=['untimed', 'timed'],
+        help='timed: only tests of real time (real_time, ros), which want the machine for '
+        'themselves; untimed: only the others, which may run beside each other',
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give a test of real time a second chance, as `colcon test --retest-until-pass` does.
 
     Whether a deadline is met depends on what else runs on the machine. A bug fails twice; the
-    summary names what failed once, and says how.
+    summary names what failed once, and says how. Also leave out what is not of the chosen half.
     """
+    halves: dict[str, list[pytest.Item]] = {'untimed': [], 'timed': []}
     for item in items:
-        if item.get_closest_marker('real_time') or item.get_closest_marker('ros'):
+        marker = item.get_closest_marker('real_time') or item.get_closest_marker('ros')
+        if marker:
             item.add_marker(pytest.mark.flaky(reruns=1))
+        timed = marker and not marker.kwargs.get('beside')
+        halves['timed' if timed else 'untimed'].append(item)
+    if chosen := config.getoption('half'):
+        items[:] = halves.pop(chosen)
+        (others,) = halves.values()
+        config.hook.pytest_deselected(items=others)
+        config.stash[OTHER_HALF] = len(others)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Let a half pass that has nothing to do, if all that was asked for is of the other half.
+
+    Where others run the tests (pytest-xdist), this process does not know; then the second run of
+    `make test`, that of the timed ones, says whether there was anything at all.
+    """
+    config, nothing = session.config, pytest.ExitCode.NO_TESTS_COLLECTED
+    elsewhere = config.stash.get(OTHER_HALF, 0) or config.getoption('numprocesses', None)
+    if config.getoption('half') and exitstatus == nothing and elsewhere:
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @pytest.fixture(scope='session')

@@ -128,11 +128,12 @@ def _replay(options: argparse.Namespace) -> None:
                 playback.stop()
 
         stack.enter_context(keys(playback.toggle, input_ended))
+        opened = threading.Event()
         if options.clock is not None:
-            _start_clock(stack, node, playback, options.clock)
+            _start_clock(stack, node, playback, options.clock, opened)
         if options.start_paused:
             console.print('paused: the space bar (or a line on a pipe) starts')
-        while _play(bag, routes, start, playback, report) and options.loop:
+        while _play(bag, routes, start, playback, report, opened) and options.loop:
             pass
         acknowledge(routes)
         if lost_input:
@@ -173,11 +174,14 @@ def _print_preflight(node: Node, path: Path, routes: list[Route]) -> None:
     console.print(table(f'replay of {path}', columns, rows))
 
 
-def _start_clock(stack: ExitStack, node: Node, playback: Playback, rate: float) -> None:
+def _start_clock(
+    stack: ExitStack, node: Node, playback: Playback, rate: float, opened: threading.Event
+) -> None:
     publisher = node.create_publisher(Clock, '/clock', QoSProfile(depth=10))
     done = threading.Event()
 
     def publish() -> None:
+        opened.wait()  # else the time would go back once the recording is open
         due = time.monotonic()
         while not done.wait(max(0.0, due - time.monotonic())):
             position = playback.position()
@@ -189,11 +193,17 @@ def _start_clock(stack: ExitStack, node: Node, playback: Playback, rate: float) 
     thread = threading.Thread(target=publish, daemon=True)
     thread.start()
     stack.callback(thread.join)
+    stack.callback(opened.set)
     stack.callback(done.set)
 
 
 def _play(
-    bag: Bag, routes: list[Route], start: int, playback: Playback, report: TextIO | None
+    bag: Bag,
+    routes: list[Route],
+    start: int,
+    playback: Playback,
+    report: TextIO | None,
+    opened: threading.Event,
 ) -> bool:
     """Publish everything once; False when stopped."""
     by_connection = {route.connection.id: route for route in routes if route.publisher}
@@ -204,6 +214,7 @@ def _play(
         for number, (connection, moment, data) in enumerate(bag.messages(connections, start)):
             if number == 0:
                 playback.seek(start)  # only now: opening the first chunk took its time
+                opened.set()
             if not playback.wait_until(moment):
                 return False
             route = by_connection[connection.id]

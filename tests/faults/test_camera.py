@@ -4,7 +4,8 @@
 import time
 
 import pytest
-from tests.faults.drive import Drive, within
+from tests.allowance import within
+from tests.faults.drive import Drive
 
 DRIVE = 'small'
 pytestmark = [pytest.mark.ros, pytest.mark.slow]

@@ -4,7 +4,8 @@
 import time
 
 import pytest
-from tests.faults.drive import BY_EDGE, BY_SERVER, PATIENCE_S, RETURN_S, Drive, within
+from tests.allowance import within
+from tests.faults.drive import BY_EDGE, BY_SERVER, PATIENCE_S, RETURN_S, Drive
 
 from mtl_split_tools.lab.processes import wait_for
 

@@ -21,6 +21,7 @@ from mtl_split.msg import FrameStatus
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -33,7 +34,7 @@ from std_msgs.msg import Header
 RELIABLE = QoSProfile(depth=100)
 BEST_EFFORT = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-PATIENCE_S = 15.0
+PATIENCE_S = 40.0
 ANSWER_S, ATTEMPTS = 5.0, 6
 SCRIPTS = Path(__file__).parents[2] / 'scripts'
 
@@ -94,7 +95,7 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(10)
+            return self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -117,6 +118,7 @@ class Graph:
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         self._processes: list[NodeProcess] = []
+        self._clients: dict[tuple[type, str], Client] = {}
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
@@ -169,7 +171,10 @@ class Graph:
 
     def call(self, kind: type, name: str, request: Any) -> Any:
         """Call a service and return the answer."""
-        client = self.node.create_client(kind, name)
+        # kept, since it takes a client longer to find its service than to ask
+        if (kind, name) not in self._clients:
+            self._clients[kind, name] = self.node.create_client(kind, name)
+        client = self._clients[kind, name]
         assert client.wait_for_service(PATIENCE_S)
         # An answer is lost where the service knows the client's writer and not yet its reader.
         for _ in range(ATTEMPTS):
@@ -180,7 +185,6 @@ class Graph:
         else:
             msg = f'{name} does not answer'
             raise AssertionError(msg)
-        self.node.destroy_client(client)
         return answer
 
     def set(self, node: str, **values: object) -> list[SetParametersResult]:

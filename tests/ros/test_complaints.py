@@ -43,6 +43,7 @@ DOCUMENT = Path(__file__).parents[2] / 'docs/troubleshooting.md'
 NAMES = ('name', 'car', 'packed', 'other', 'bayer', 'bad', 'other', 'car', 'bad', 'lossy')
 PLACES = dict(enumerate(NAMES, 1))
 PERIOD_S = 0.15
+TRIES = 3
 PIXELS = street_image(90, 70)
 
 
@@ -152,14 +153,32 @@ def findings(world: Graph, diagnostics: Diagnostics, tiny_bundle: Bundle) -> lis
     """What the doctor says of that world."""
     # when the nodes have begun to complain
     diagnostics.message_with('base/server: features', 'no message on /base/features')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', str(world.domain))
-        patch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '')  # else what it sets would stay
-        printed = io.StringIO()
-        with redirect_stdout(printed):
-            status = main(['doctor', '--json', '--seconds', '6', '--bundle', str(tiny_bundle.path)])
-    assert status == 1
-    return list(json.loads(printed.getvalue())['findings'])
+    found: list[dict[str, str]] = []
+    for _ in range(TRIES):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv('ROS_DOMAIN_ID', str(world.domain))
+            patch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '')  # else what it sets would stay
+            arguments = ['doctor', '--json', '--seconds', '6', '--bundle', str(tiny_bundle.path)]
+            printed = io.StringIO()
+            with redirect_stdout(printed):
+                assert main(arguments) == 1
+        found = json.loads(printed.getvalue())['findings']
+        if all(
+            said(found, number, text) for number in SECTIONS for text in SECTIONS[number].doctor
+        ):
+            break  # else a busy machine had no time for one of them
+    return found
+
+
+def said(findings: list[dict[str, str]], number: int, message: str) -> bool:
+    """Whether a complaint is said where it belongs, with what helps."""
+    return any(
+        finding['level'] != 'ok'
+        and finding['remedy']
+        and f'{PLACES[number]}/' in finding['what']
+        and pattern(message).search(finding['what'])
+        for finding in findings
+    )
 
 
 def test_the_document_has_ten_complaints() -> None:
@@ -174,26 +193,18 @@ def test_the_nodes_say_it(world: Graph, diagnostics: Diagnostics, number: int) -
         node = 'base/server' if (place, name[:6]) == ('car', 'server') else None
         status = f'{node}: {name.partition(": ")[2]}' if node else f'{place}/{name}'
 
-        def said(status: str = status, message: str = message) -> bool:
+        def complains(status: str = status, message: str = message) -> bool:
             found = diagnostics.status(status)
             return found.level != b'\0' and bool(pattern(message).search(found.message))
 
-        wait_for(said, f'{message!r} from {status}')
+        wait_for(complains, f'{message!r} from {status}')
 
 
 @pytest.mark.parametrize('number', SECTIONS)
 def test_the_doctor_says_it(findings: list[dict[str, str]], number: int) -> None:
     for message in SECTIONS[number].doctor:
-        said = [
-            finding
-            for finding in findings
-            if finding['level'] != 'ok'
-            and finding['remedy']
-            and f'{PLACES[number]}/' in finding['what']
-            and pattern(message).search(finding['what'])
-        ]
         texts = json.dumps([finding['what'] for finding in findings], indent=1)
-        assert said, f'{message!r} is not in {texts}'
+        assert said(findings, number, message), f'{message!r} is not in {texts}'
 
 
 def test_the_doctor_says_each_thing_once(findings: list[dict[str, str]]) -> None:

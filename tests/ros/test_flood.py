@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Denial by volume: a thousand bad messages a second, and the camera's frames are answered."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -30,6 +33,9 @@ GOOD_PER_S = 12
 SECONDS = 5
 KINDS = 400
 ANSWERED = 0.9
+ROUNDS = 3
+ENOUGH = 0.7
+"""Of a processor: with less, and frames left, others kept the server from its work."""
 
 
 @pytest.fixture(scope='module')
@@ -53,15 +59,41 @@ def bad(tiny_bundle: Bundle) -> list[FeatureMap | bytes]:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How much of the flood there was, what became of the camera's frames, what the server took.
+
+    All but the processors are shares of what was to be sent.
+    """
+
+    bad: float
+    answered: float
+    reported: float
+    usable: float
+    lost: float
+    processors: float
+
+    @property
+    def good(self) -> bool:
+        kept = min(self.answered, self.reported) >= ANSWERED
+        return kept and self.usable <= 1.1 and self.lost <= 1 - ANSWERED
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
 @contextmanager
-def flood(publisher: Publisher, messages: list[FeatureMap | bytes]) -> Iterator[list[float]]:
-    """Publish them again and again; the list gets the rate."""
+def flood(publisher: Publisher, messages: list[bytes], bad_per_s: float) -> Iterator[list[float]]:
+    """Publish them again and again, so many a second; the list gets the rate."""
     stop, rate = threading.Event(), list[float]()
 
     def publish() -> None:
         began, count = time.monotonic(), 0
         while not stop.is_set():
-            due = int((time.monotonic() - began) * BAD_PER_S)
+            due = int((time.monotonic() - began) * bad_per_s)
             while count < due:
                 publisher.publish(messages[count % len(messages)])
                 count += 1
@@ -103,32 +135,42 @@ def test_frames_are_answered_in_a_flood(
             time.sleep(0.1)
             return bool(answers)
 
+        def drive(number: int, bad_per_s: float) -> Round:
+            count = SECONDS * GOOD_PER_S
+            sequences = range(number * count + 1, (number + 1) * count + 1)
+            reports.clear()
+            spent, began = cpu_s(server.process.pid), time.monotonic()
+            with flood(flooding, serialized, bad_per_s) as rate:
+                for sent, sequence in enumerate(sequences, 1):
+                    frame.header, frame.sequence = header(sequence, 'front'), sequence
+                    good.publish(frame)
+                    time.sleep(max(0.0, began + sent / GOOD_PER_S - time.monotonic()))
+            spent = (cpu_s(server.process.pid) - spent) / (time.monotonic() - began)
+            time.sleep(0.5)
+            stamps = {answer.header.stamp.sec for answer in list(answers)}
+            heard = list(reports)
+            # The edge chooses by these: the flood stands in them as refused, as nothing else.
+            bits = [(r.done_sequence, r.done_mask, bit) for r in heard for bit in range(64)]
+            known = {newest - bit for newest, mask, bit in bits if mask >> bit & 1}
+            return Round(
+                rate[0] / bad_per_s,
+                sum(header(sequence).stamp.sec in stamps for sequence in sequences) / count,
+                sum(sequence in known for sequence in sequences) / count,
+                sum(r.received - r.refused for r in heard) / count,
+                sum(r.lost for r in heard) / count,
+                spent,
+            )
+
         wait_for(first, 'the first answer')
-        reports.clear()
-        with flood(flooding, serialized) as rate:
-            headers = [header(number + 1, 'front') for number in range(SECONDS * GOOD_PER_S)]
-            began = time.monotonic()
-            for number, stamp in enumerate(headers):
-                frame.header, frame.sequence = stamp, number + 1
-                good.publish(frame)
-                time.sleep(max(0.0, began + (number + 1) / GOOD_PER_S - time.monotonic()))
-        time.sleep(0.5)
-        times = {answer.header.stamp.sec for answer in list(answers)}
-        heard = list(reports)
+        for number in range(ROUNDS):
+            found = drive(number, BAD_PER_S / 2**number)
+            print(found)
+            if found.good or found.processors > ENOUGH:
+                break
     graph.node.destroy_publisher(good)
     graph.node.destroy_publisher(flooding)
-    # The edge chooses by these: the flood has to stand in them as refused, and as nothing else.
-    known = {r.done_sequence - bit for r in heard for bit in range(64) if r.done_mask >> bit & 1}
-    reported = sum(number + 1 in known for number in range(len(headers))) / len(headers)
-    usable = sum(r.received - r.refused for r in heard)
-    lost = sum(r.lost for r in heard)
     assert server.alive()
-    assert rate[0] > BAD_PER_S / 2
-    answered = sum(stamp.stamp.sec in times for stamp in headers) / len(headers)
-    print(f'{rate[0]:.0f} bad a second: {answered:.0%} answered, {reported:.0%} reported')
-    assert answered >= ANSWERED
-    assert reported >= ANSWERED
-    assert usable <= 1.1 * len(headers)
-    assert lost <= (1 - ANSWERED) * len(headers)
+    assert found.bad > 0.5
+    assert found.good
     assert 'internal error' not in server.log
     assert 'Traceback' not in server.log

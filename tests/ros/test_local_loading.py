@@ -17,8 +17,16 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
-from tests.ros.harness import Diagnostics, Graph, NodeProcess, header, image_msg, wait_for
-from tests.ros.test_modes import once_and_in_order
+from tests.ros.harness import (
+    PATIENCE_S,
+    Diagnostics,
+    Graph,
+    NodeProcess,
+    header,
+    image_msg,
+    wait_for,
+)
+from tests.ros.scene import once_and_in_order
 from tests.tiny_bundle import street_image
 from vision_msgs.msg import Detection2DArray
 
@@ -185,5 +193,5 @@ def test_the_end_waits_for_the_tail(scene: Scene) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         scene.edge.process.wait(1.0)
     scene.open()
-    assert scene.edge.process.wait(10) == 0
+    assert scene.edge.process.wait(PATIENCE_S) == 0
     assert 'Traceback' not in scene.edge.log

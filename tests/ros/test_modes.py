@@ -6,26 +6,23 @@ import shutil
 import signal
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from threading import Event, Thread
+from dataclasses import replace
 
 import pytest
 from mtl_split.msg import FeatureMap, FrameStatus, LinkReport
-from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
+from tests.allowance import within
 from tests.made_profile import made_profile
 from tests.ros.harness import (
     BEST_EFFORT,
+    PATIENCE_S,
     Diagnostics,
     Graph,
-    NodeProcess,
     header,
-    image_msg,
     received,
     wait_for,
 )
-from tests.tiny_bundle import street_image
+from tests.ros.scene import ANSWERED, Camera, Scene, once_and_in_order
 from vision_msgs.msg import Classification, Detection2DArray
 
 from mtl_split_core.bundle import Bundle, load_bundle
@@ -33,7 +30,6 @@ from mtl_split_core.codecs import CodecId
 from mtl_split_core.profile import Mode, machine_name, profile_path, save_profile
 
 pytestmark = pytest.mark.ros
-PERIOD_S = 1 / 15
 
 
 @pytest.fixture(scope='module')
@@ -56,75 +52,6 @@ def bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bun
     return bundle
 
 
-@dataclass
-class Camera:
-    """Sends a picture every period, and knows what it sent."""
-
-    images: Publisher
-    sent: list[Header] = field(default_factory=list)
-    number: int = 1000
-    _stop: Event = field(default_factory=Event)
-
-    def run(self, seconds: float) -> list[Header]:
-        first = len(self.sent)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not self._stop.is_set():
-            self.send()
-            self._stop.wait(PERIOD_S)
-        return self.sent[first:]
-
-    def send(self) -> Header:
-        self.number += 1
-        stamp = header(self.number)
-        self.sent.append(stamp)
-        self.images.publish(image_msg(street_image(120, 50, self.number), stamp))
-        return stamp
-
-    def start(self) -> Thread:
-        def forever() -> None:
-            while not self._stop.is_set():
-                self.run(PERIOD_S)
-
-        thread = Thread(target=forever, daemon=True)
-        thread.start()
-        return thread
-
-    def stop(self, thread: Thread) -> None:
-        self._stop.set()
-        thread.join(5)
-        self._stop.clear()
-
-
-@dataclass
-class Scene:
-    graph: Graph
-    bundle: Bundle
-    edge: NodeProcess
-    server: NodeProcess
-    camera: Camera
-    features: list[FeatureMap]
-    statuses: list[FrameStatus]
-    detections: list[Detection2DArray]
-    classes: list[Classification]
-
-    def clear(self) -> None:
-        for messages in (self.features, self.statuses, self.detections, self.classes):
-            messages.clear()
-
-    def mode(self, mode: str, **values: object) -> None:
-        self.graph.mode(mode, self.camera.send, **values)
-        # what is still out belongs to the mode before
-        time.sleep(0.3)
-        self.clear()
-
-    def ask(self) -> tuple[Header, FrameStatus]:
-        stamp = self.camera.send()
-        status = received(self.statuses, stamp)
-        received(self.detections, stamp)
-        received(self.classes, stamp)
-        return stamp, status
-
-
 @pytest.fixture(scope='module')
 def scene(graph: Graph, bundle: Bundle) -> Scene:
     edge = graph.start('edge', bundle=bundle.path).ready()
@@ -144,13 +71,6 @@ def scene(graph: Graph, bundle: Bundle) -> Scene:
         scene.camera.send()
         time.sleep(0.2)
     return scene
-
-
-def once_and_in_order(messages: list, sent: list[Header]) -> None:
-    """No header twice, none before an earlier one, none that nobody sent."""
-    order = [sent.index(message.header) for message in messages]
-    assert not [number for number, count in Counter(order).items() if count > 1]
-    assert order == sorted(order)
 
 
 def test_split_says_who_answered_and_addresses_the_server(scene: Scene) -> None:
@@ -206,17 +126,26 @@ def test_modes_change_while_the_camera_runs_and_nothing_comes_twice(scene: Scene
     scene.mode(mode='split', rate=-1, picture='jpeg:50')
     first = len(scene.camera.sent)
     thread = scene.camera.start()
+    modes = {'remote': 'jpeg', 'local': 'local', 'split': 'split'}
     for mode in ('local', 'remote', 'local', 'split', 'auto', 'split'):
+        before = len(scene.statuses)
         assert scene.graph.set('edge', mode=mode)[0].successful
-        time.sleep(0.6)
+
+        def answers_so(mode: str = mode, before: int = before) -> bool:
+            fates = [s for s in scene.statuses[before:] if s.mode == mode]
+            return sum(fate.outcome in ANSWERED for fate in fates) >= 5
+
+        wait_for(answers_so, f'answers in mode {mode}')
     scene.camera.stop(thread)
-    time.sleep(1.0)
+    scene.ask()
     sent = scene.camera.sent[first:]
+    answered = [status for status in scene.statuses if status.outcome in ANSWERED]
     for messages in (scene.detections, scene.classes):
         once_and_in_order(messages, sent)
-    assert len(scene.detections) > 0.7 * len(sent)
-    ways = {status.way.split(':')[0] for status in scene.statuses}
-    assert ways >= {'split', 'jpeg', 'local'}
+        arrived = {message.header.stamp.sec for message in messages}
+        assert {status.header.stamp.sec for status in answered} <= arrived
+    for status in answered:
+        assert status.way.split(':')[0] == modes.get(status.mode, status.way.split(':')[0])
     # every image has one fate
     once = Counter(status.header.stamp.sec for status in scene.statuses)
     assert set(once.values()) == {1}
@@ -241,25 +170,25 @@ def test_auto_falls_back_and_returns(scene: Scene, diagnostics: Diagnostics) -> 
             'a local answer',
         )
         # first missed deadline 150 ms after the stop at the earliest; the rest is a busy machine's
-        assert time.monotonic() - stopped < 1.0
+        assert time.monotonic() - stopped < within(0.5)
         diagnostics.message_with('edge: answers', 'no server reports')
         scene.server.process.send_signal(signal.SIGCONT)
         back = time.monotonic()
         wait_for(server_answers, 'the server to answer again')
-        assert time.monotonic() - back < 4.0
+        assert time.monotonic() - back < within(3.5)
         late = int(diagnostics.values('server: results')['late'])
         assert late <= 20
     finally:
         os.kill(scene.server.process.pid, signal.SIGCONT)
         scene.camera.stop(thread)
-    time.sleep(1.0)
+    received(scene.statuses, scene.camera.send())
     once_and_in_order(scene.detections, scene.camera.sent)
     once_and_in_order(scene.classes, scene.camera.sent)
 
 
 def test_auto_needs_a_profile(scene: Scene, tiny_bundle: Bundle, graph: Graph) -> None:
     edge = graph.start('edge', '-r', '__ns:=/bare', bundle=tiny_bundle.path, mode='auto')
-    assert edge.process.wait(15) == 2
+    assert edge.process.wait(PATIENCE_S) == 2
     assert 'run `mtl-split profile' in edge.log
     assert 'no profile' in edge.log
 
@@ -289,7 +218,7 @@ def test_a_second_server_answers_nothing_and_is_said(
             feature.header = stamps[-1]
             features.publish(feature)
             time.sleep(0.3)
-            return stamps[-1] in [message.header for message in list(scene.detections)]
+            return any(message.header in stamps for message in list(scene.detections))
 
         wait_for(answered, 'an answer to a frame of nobody')
         found = [message.header for message in scene.detections]

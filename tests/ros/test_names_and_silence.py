@@ -71,11 +71,11 @@ def test_a_camera_in_its_namespace_with_compressed_images(
         return bool(detections and overlays)
 
     wait_for(answered, 'an overlay')
-    bad = compressed('.jpg', 200)
+    bad = compressed('.jpg', 2000)
     bad.data = bad.data[: len(bad.data) // 2]
     images.publish(bad)
     wait_for(lambda: 'no end marker' in edge.log, 'the line about a truncated image')
-    for later, suffix in ((201, '.jpg'), (202, '.png')):
+    for later, suffix in ((2001, '.jpg'), (2002, '.png')):
         images.publish(compressed(suffix, later))
         overlay = received(overlays, header(later))
         assert (overlay.width, overlay.height) == (120, 80)

@@ -17,7 +17,16 @@ from mtl_split.msg import FeatureMap
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from sensor_msgs.msg import Image
-from tests.ros.harness import RELIABLE, Graph, NodeProcess, header, image_msg, received, wait_for
+from std_msgs.msg import Header
+from tests.ros.harness import (
+    PATIENCE_S,
+    RELIABLE,
+    Graph,
+    NodeProcess,
+    header,
+    image_msg,
+    wait_for,
+)
 from tests.tiny_bundle import street_image
 from vision_msgs.msg import Detection2DArray
 
@@ -119,7 +128,7 @@ def test_parameters_that_open_files_are_set_at_the_start_only(
 
 def test_a_profile_from_elsewhere(graph: Graph, tiny_bundle: Bundle) -> None:
     node = graph.start('edge', bundle=tiny_bundle.path, mode='auto', profile='../profile.yaml')
-    assert node.process.wait(30) == 2
+    assert node.process.wait(PATIENCE_S) == 2
     assert f'outside of {tiny_bundle.path}: give the name of a file in there' in node.log
     assert node.log.count('\n') == 1
 
@@ -133,7 +142,7 @@ def refused(
     program = ['-m', f'mtl_split_{name}', '--ros-args', '--enclave', f'/{name}']
     node = NodeProcess(program, random.randrange(2, 101), directory / f'{name}.log')
     try:
-        code = node.process.wait(30)
+        code = node.process.wait(PATIENCE_S)
     finally:
         node.end()
     return code, [line for line in node.log.splitlines() if not line.startswith('[INFO]')]
@@ -256,13 +265,16 @@ def test_secure_nodes_answer_each_other_and_nobody_else(
         secured.start(name, '--enclave', f'/{name}', bundle=tiny_bundle.path).ready()
     images = secured.publisher(Image, 'image')
     detections = secured.record(Detection2DArray, 'detections')
-    stamps = [header(number) for number in range(50)]
-    for stamp in stamps:
-        images.publish(image_msg(street_image(96, 64), stamp))
+    stamps: list[Header] = []
+
+    def answered() -> bool:
+        stamps.append(header(len(stamps)))
+        images.publish(image_msg(street_image(96, 64), stamps[-1]))
         time.sleep(0.1)
-        if detections:
-            break
-    assert received(detections, detections[0].header).header in stamps
+        return bool(detections)
+
+    wait_for(answered, 'an answer')
+    assert detections[0].header in stamps
 
     # with a certificate, but without the right
     with pytest.raises(rclpy_implementation.RCLError):
@@ -271,5 +283,5 @@ def test_secure_nodes_answer_each_other_and_nobody_else(
     # without a certificate; as a process of its own, for a middleware may hold a domain per process
     monkeypatch.setenv('ROS_SECURITY_ENABLE', 'false')
     stranger = NodeProcess(['-c', STRANGER], secured.domain, tmp_path / 'stranger.log')
-    assert stranger.process.wait(20) == 0
+    assert stranger.process.wait(PATIENCE_S) == 0
     assert stranger.log.split('\n')[-2] == '0 0'

@@ -62,7 +62,10 @@ def stream(graph: Graph, tiny_bundle: Bundle) -> Stream:
     while not all(lists):
         send(stream, header(0))
         time.sleep(0.2)
+    # nothing is on its way any more behind the last one
+    send(stream, last := header(0, 'last'))
     for messages in lists:
+        received(messages, last)
         messages.clear()
     return stream
 
@@ -165,6 +168,13 @@ def test_overlay_and_colour_only_while_subscribed(graph: Graph, stream: Stream) 
         graph.recording(Image, 'segmentation/color') as colors,
     ):
         wait_for(lambda: image_readers(2), 'the server to subscribe image')
+
+        def drawn() -> bool:
+            send(stream, header(199))
+            time.sleep(0.1)
+            return bool(overlays and colors)
+
+        wait_for(drawn, 'a first picture of both')
         image = send(stream, header(200))
         overlay = received(overlays, header(200))
         color = received(colors, header(200))
@@ -191,7 +201,7 @@ def test_diagnostics_of_both_nodes(stream: Stream, diagnostics: Diagnostics) -> 
         assert float(server[f'server ms p{percent}']) > 0
         assert float(server[f'tail ms p{percent}']) > 0
     assert diagnostics.status('server: contract').level == b'\0'
-    assert diagnostics.status('edge: link').level == b'\0'
+    wait_for(lambda: diagnostics.status('edge: link').level == b'\0', 'the link in order')
 
 
 def test_link_reports_count_every_frame(graph: Graph, stream: Stream) -> None:
@@ -203,8 +213,7 @@ def test_link_reports_count_every_frame(graph: Graph, stream: Stream) -> None:
             received(stream.masks, header(300 + number))
         sequence = stream.features[-1].sequence
         wait_for(lambda: sum(r.answered for r in reports[first - 1 :]) >= 5, 'five answers')
-        last = reports[-1]
-        assert last.last_sequence == sequence
+        wait_for(lambda: reports[-1].last_sequence == sequence, 'a report of the last one')
         assert sum(r.lost + r.refused for r in reports) == 0
         assert all(0 <= r.busy_fraction <= 1 and r.interval > 0 for r in reports)
         assert max(r.service_us for r in reports) > 0

@@ -78,7 +78,6 @@ def test_names_that_are_new_each_time_do_not_pass_without_end() -> None:
     assert len(schedule._served) <= limit
 
 
-@settings(deadline=None)
 @given(STEPS)
 def test_each_other_camera_passes_a_waiting_one_at_most_once(
     steps: list[tuple[int, float] | None],
@@ -139,7 +138,7 @@ PATIENCE = st.floats(0.001, 10)
 GREEDY = st.builds(Sender, st.floats(0.002, 0.1), st.floats(0, 0.05), PATIENCE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     others=st.lists(GREEDY, min_size=1, max_size=CAMERAS),
     service=st.floats(0.002, 0.05),

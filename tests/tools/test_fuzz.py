@@ -152,6 +152,7 @@ def failing_work(job: Job, at: 'worker.Synchronized[int]', out: 'worker.Connecti
     out.send(Told('', worker.Tally()))
 
 
+@pytest.mark.real_time
 def test_what_ends_or_stops_the_process_is_found_from_outside(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

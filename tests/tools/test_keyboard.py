@@ -11,6 +11,8 @@ import pytest
 
 from mtl_split_tools import keyboard
 
+PATIENCE_S = 40.0
+
 
 @contextmanager
 def stdin_is(fd: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -30,8 +32,8 @@ def test_the_space_bar_toggles_and_the_terminal_is_put_back(
     with stdin_is(theirs, monkeypatch):
         with keyboard.keys(pressed.release, lambda: None):
             os.write(ours, b'x  ')
-            assert pressed.acquire(timeout=2)
-            assert pressed.acquire(timeout=2)
+            assert pressed.acquire(timeout=PATIENCE_S)
+            assert pressed.acquire(timeout=PATIENCE_S)
             assert not pressed.acquire(timeout=0.2)
         assert termios.tcgetattr(theirs) == before
     os.close(ours)
@@ -53,8 +55,8 @@ def test_each_line_of_a_pipe_toggles_and_its_end_is_told(
     pressed, ended = threading.Semaphore(0), threading.Event()
     with stdin_is(reading, monkeypatch), keyboard.keys(pressed.release, ended.set):
         os.write(writing, b'pause\nresume\n')
-        assert pressed.acquire(timeout=2)
-        assert pressed.acquire(timeout=2)
+        assert pressed.acquire(timeout=PATIENCE_S)
+        assert pressed.acquire(timeout=PATIENCE_S)
         assert not ended.is_set()
         os.close(writing)
-        assert ended.wait(2)
+        assert ended.wait(PATIENCE_S)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.allowance import within
 
 from mtl_split_tools.lab.hosts import Host, LabError, why_not
 from mtl_split_tools.lab.link import SERVER_ADDRESS, Link
@@ -18,21 +19,22 @@ from mtl_split_tools.lab.processes import Process, wait_for
 from mtl_split_tools.lab.stream import Answer, Published, Stream
 
 PACKET = 1000
+PATIENCE_S = 40.0
 RECEIVE = f"""
-import json, socket, time
+import json, select, socket, sys, time
 receiver = socket.socket(type=socket.SOCK_DGRAM)
 receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
 receiver.bind(('{SERVER_ADDRESS}', 5000))
 print('ready', flush=True)
-receiver.settimeout(2)
-arrived = []
-try:
-    while True:
+arrived, sources, silence = [], [receiver, sys.stdin], None
+while ready := select.select(sources, [], [], silence)[0]:
+    if receiver in ready:
         receiver.recv(2000)
         arrived.append(time.monotonic())
-        receiver.settimeout(0.7)
-except TimeoutError:
-    print(json.dumps(arrived))
+    else:
+        # all is sent: until nothing comes any more
+        sources, silence = [receiver], 0.7
+print(json.dumps(arrived))
 """
 SEND = f"""
 import socket, sys, time
@@ -72,7 +74,8 @@ def through(
     )
     receiver.wait_for_log('ready')
     hosts[0].run(*BARE, SEND, str(count), str(pause))
-    wait_for(lambda: not receiver.alive, 'the receiver to end', 20)
+    receiver.say('sent')
+    wait_for(lambda: not receiver.alive, 'the receiver to end', PATIENCE_S)
     arrived: list[float] = json.loads(receiver.log.splitlines()[1])
     receiver.end()
     return arrived
@@ -101,14 +104,16 @@ class TestLink:
         before = link.traffic()
         arrived = through(hosts, tmp_path, count=100, pause=0.0)
         assert len(arrived) == 100
-        # 100 packets of 1042 bytes at 125 kB/s take 0.83 s, less the first few at once
-        assert arrived[-1] - arrived[0] == pytest.approx(0.8, abs=0.1)
+        # 100 packets of 1042 bytes at 125 kB/s take 0.83 s, less the first few at once; a busy
+        # machine may see the first or the last one late
+        assert 0.6 < arrived[-1] - arrived[0] < within(0.8)
         assert link.traffic().since(before).up_bytes == pytest.approx(104_200, abs=500)
 
     def test_full_queue_loses(self, hosts: tuple[Host, Host], link: Link, tmp_path: Path) -> None:
         link.shape(up_mbit=1.0, queue_ms=100.0)
         arrived = through(hosts, tmp_path, count=100, pause=0.0)
-        assert 10 <= len(arrived) <= 25
+        # 12 wait in the queue; more pass while they are sent, 1 in 8 ms
+        assert 10 <= len(arrived) <= 50
 
     def test_loss(self, hosts: tuple[Host, Host], link: Link, tmp_path: Path) -> None:
         link.lose(20.0)
@@ -163,7 +168,7 @@ time.sleep(60)
         owner.kill()
         owner.wait()
         owner.stdout.close()
-        wait_for(lambda: not any(running(pid) for pid in pids), 'all to go', 5)
+        wait_for(lambda: not any(running(pid) for pid in pids), 'all to go', PATIENCE_S)
 
     def test_processes(self, hosts: tuple[Host, Host], tmp_path: Path) -> None:
         program = 'import signal; print("up", flush=True); print(input(), flush=True); input()'
@@ -174,10 +179,10 @@ time.sleep(60)
         assert 1 < process.rss_mb < 100
         assert 0 <= process.cpu_s < 5
         process.stall()
-        wait_for(lambda: state(process.pid) == 'T', 'a stall', 5)
+        wait_for(lambda: state(process.pid) == 'T', 'a stall', PATIENCE_S)
         assert process.alive
         process.go_on()
-        wait_for(lambda: state(process.pid) != 'T', 'the end of a stall', 5)
+        wait_for(lambda: state(process.pid) != 'T', 'the end of a stall', PATIENCE_S)
         process.kill()
         assert not process.alive
         assert process.end() == -signal.SIGKILL

@@ -84,7 +84,7 @@ def by_hand(found: ProfilePoint, demand: Demand) -> tuple[bool, float, float, fl
     return fits, accuracy, latency_ms, found.bytes_mean
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(way_lists(), DEMANDS)
 def test_equals_exhaustive_search(ways: list[Way], demand: Demand) -> None:
     plan = search(ways, demand)
@@ -109,7 +109,7 @@ def test_equals_exhaustive_search(ways: list[Way], demand: Demand) -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(way_lists(), DEMANDS)
 def test_front_is_what_nothing_beats(ways: list[Way], demand: Demand) -> None:
     plan = search(ways, demand)
@@ -127,7 +127,7 @@ def test_front_is_what_nothing_beats(ways: list[Way], demand: Demand) -> None:
                 assert better in {other.name for other in beaters}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(way_lists(), DEMANDS, st.floats(1, 20), st.integers(0, 6))
 def test_more_never_gives_less(ways: list[Way], demand: Demand, factor: float, which: int) -> None:
     def best(asked: Demand) -> tuple[bool, float]:
@@ -147,7 +147,7 @@ def test_more_never_gives_less(ways: list[Way], demand: Demand, factor: float, w
     assert best(easier) >= best(demand)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(way_lists(), st.floats(1e5, 2e7), st.floats(40, 400), st.sampled_from([5.0, 15.0]))
 def test_what_fits_is_in_time_in_the_simulator(
     ways: list[Way], bandwidth: float, deadline_ms: float, fps: float

@@ -16,6 +16,7 @@ from mtl_split_edge.fates import Outcome
 from mtl_split_tools.cli import main
 from mtl_split_tools.lab import why_not
 from mtl_split_tools.link_bench.frames import Frame
+from mtl_split_tools.soak import faults
 from mtl_split_tools.soak.drive import Drive, Memory
 from mtl_split_tools.soak.faults import Fault, Kind, schedule
 from mtl_split_tools.soak.plot import draw
@@ -73,20 +74,22 @@ def test_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_half_a_minute(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_one_fault(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if reason := why_not():
         pytest.skip(f'no lab: {reason}')
+    monkeypatch.setattr(faults, 'FIRST_S', 3.0)
+    monkeypatch.setattr(faults, 'PERIOD_S', 12.0)
     path = tmp_path / 'tiny'
     shutil.copytree(tiny_bundle.path, path)
     bundle = load_bundle(path)
     save_profile(made_profile(bundle.fingerprint, 12.0, 2), profile_path(bundle, machine_name()))
     out = tmp_path / 'out'
-    arguments = ['--bundle', str(path), '--minutes', '0.5', '--deadline', '1000']
+    arguments = ['--bundle', str(path), '--minutes', '0.25', '--deadline', '1000']
     assert main(['soak', *arguments, '--out', str(out)]) in (0, 1)
     summary = json.loads((out / 'summary.json').read_text())
     assert summary['edge_alive']
-    assert summary['frames'] > 200
-    assert summary['answered'] > 100
+    assert summary['frames'] > 100
+    assert summary['answered'] > 50
     assert len(summary['faults']) == 1
-    assert len(summary['edge_rss_mb']) == len(summary['rss_seconds']) >= 25
+    assert len(summary['edge_rss_mb']) == len(summary['rss_seconds']) >= 12
     assert (out / 'soak.png').exists()

@@ -179,7 +179,7 @@ def test_an_export_says_what_is_wrong(
         export_halves(halves, NOTES, pictures, tmp_path / 'x', levels=(2.0, 1.0))
 
 
-@pytest.mark.ros
+@pytest.mark.ros(beside=True)  # what it needs is trained in that half
 def test_the_nodes_run_it(published_bundle: Bundle, tmp_path: Path) -> None:
     harness = pytest.importorskip('tests.ros.harness', reason='needs ROS 2')
     image = pytest.importorskip('sensor_msgs.msg').Image

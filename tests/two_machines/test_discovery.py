@@ -14,6 +14,7 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_tools.lab import Lab, Process, why_not
 from mtl_split_tools.lab.hosts import Host, leashed
 from mtl_split_tools.lab.link import DEVICE, EDGE_ADDRESS, SERVER_ADDRESS
+from mtl_split_tools.lab.processes import wait_for
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(300)]
 GROUP = '239.255.0.1'
@@ -77,7 +78,12 @@ def answers_come(lab: Lab, bundle: Bundle) -> None:
     lab.ready()
     lab.camera(rate=5.0)
     consumer.wait_for_answers(ANSWERS, timeout_s=PATIENCE_S)
-    assert {fate.outcome for fate in consumer.fates()} >= {ANSWERED_BY_SERVER}
+    # which the edge knows with the next report of the server
+    wait_for(
+        lambda: ANSWERED_BY_SERVER in {fate.outcome for fate in consumer.fates()},
+        'the edge to say that the server answered',
+        PATIENCE_S,
+    )
 
 
 def test_link_carries_multicast_until_it_is_switched_off(bundle: Bundle, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ _SECONDS = 8.0
 _DRAIN_S = 1.0
 _WARM = 10
 _SIZE_HZ = 10.0
+_PICTURES = 101
 
 Figures = dict[str, Any]
 Done = Callable[[str], object]
@@ -193,7 +194,7 @@ def measure_work(bundle: Bundle, folder: Path, done: Done, *, loopback: bool) ->
     bare = beside_an_edge(bundle, folder, _SECONDS / 2, loopback=loopback)
     with Session(bundle, folder, 1.0, loopback=loopback) as session:
         for way in ways:
-            one: Measured = session.measure(Cell(make_condition(UNLIMITED), way), 101)
+            one: Measured = session.measure(Cell(make_condition(UNLIMITED), way), _PICTURES)
             found['local' if way == LOCAL else 'split'] = {
                 'edge_cpu_ms': 1e3 * one.edge_cpu_s / len(one.frames),
                 'server_cpu_ms': 1e3 * one.server_cpu_s / len(one.frames),

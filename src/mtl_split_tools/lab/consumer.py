@@ -31,7 +31,7 @@ from mtl_split_tools.bags import message_stamp
 
 _QUALITY = QoSProfile(depth=50)
 _POLL_S = 0.1
-_ANSWER_S, _ATTEMPTS = 2.0, 3
+_ANSWER_S, _ATTEMPTS = 5.0, 4
 
 Write = Callable[..., None]
 

@@ -12,7 +12,7 @@ from mtl_split_core.errors import MtlSplitError
 
 TOOLS = ('ip', 'tc', 'nsenter', 'unshare', 'setpriv')
 _CHECKED = '[ "$PPID" = "$0" ] && exec "$@"'
-_START_S = 5.0
+_START_S = 20.0
 _POLL_S = 0.005
 
 

@@ -15,7 +15,7 @@ _SMALLEST_BURST = 3_000
 """Two packets: with more, a slow link would pass whole frames at full speed."""
 _BURST_S = 0.005
 _MTU = 1500
-_UP_S = 5.0
+_UP_S = 20.0
 _PASS, _DROP = 2**32 - 1, 2
 # Classic BPF: load a random number (an ancillary word of Linux), compare, return the verdict. So
 # packets can be lost where the kernel has neither netem nor nftables.

@@ -10,7 +10,7 @@ from mtl_split_tools.lab.hosts import Host, LabError
 from mtl_split_tools.lab.processes import Process, wait_for
 from mtl_split_tools.lab.stream import Answer, Finding, FrameFate, Published
 
-_SET_S = 10.0
+_SET_S = 30.0
 
 
 class Station(Process):
