@@ -262,9 +262,12 @@ def test_shipped_configurations_are_read() -> None:
             family, rest = find_family(content, str(path))
             assert family.__name__ == 'mtl_split_train.ladon.family'  # type: ignore[attr-defined]
             config = build_config(LadonConfig, rest, str(path))
-            assert (config.network.form == 'extended') == (config.training == 'joint')
-            found.append(config.bundle.name)
-    assert sorted(found) == ['ladon', 'ladon-extended']
+            found.append((config.bundle.name, config.network.form, config.training))
+    assert sorted(found) == [
+        ('ladon', 'published', 'staged'),
+        ('ladon-camvid-small', 'extended', 'staged'),
+        ('ladon-extended', 'extended', 'joint'),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
+from mtl_split_core.errors import DataError
 from mtl_split_train.ladon.config import NetworkConfig
 from mtl_split_train.ladon.heads import DetectionHead
 from mtl_split_train.ladon.regions import STRIDES, RegionPool, overlaps, unsuppressed
@@ -74,13 +76,36 @@ def test_pooled_regions_are_roi_align_at_their_level() -> None:
         torch.tensor([[3.0, 5.0, 43.0, 45.0], [10.0, 20.0, 130.0, 140.0]]),
         torch.tensor([[100.0, 7.0, 360.0, 267.0], [6.0, 9.0, 506.0, 509.0]]),
     ]
-    found = RegionPool(names)(features, boxes, [(side, side)] * 2)
+    found = RegionPool(names).eval()(features, boxes, [(side, side)] * 2)
     assert found.shape == (4, 3, 7, 7)
     for index, (name, stride) in enumerate(zip(names, STRIDES[:4], strict=True)):
         frame, box = divmod(index, 2)
         level = features[name][frame].numpy()
         wanted = reference_pool(level, boxes[frame][box].tolist(), stride)
         np.testing.assert_allclose(found[index].numpy(), wanted, atol=1e-4)
+
+
+def test_training_pools_the_same_with_the_same_gradients() -> None:
+    names = ('0', '1', '2', '3')
+    features = dict(zip(names, make_features(2), strict=True))
+    boxes = [boxes_of(20, 3), boxes_of(9, 4)]
+    wanted = torch.randn(29, 8, 7, 7, generator=torch.Generator().manual_seed(5))
+    gradients, found = [], []
+    for training in (True, False):
+        levels = {name: level.clone().requires_grad_() for name, level in features.items()}
+        pooled = RegionPool(names).train(training)(levels, boxes, [(SIDE, SIDE)] * 2)
+        (pooled * wanted).sum().backward()
+        found.append(pooled.detach())
+        gradients.append([level.grad for level in levels.values()])
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_anchors_are_of_the_configured_size() -> None:
+    head = DetectionHead(WIDTHS, 2, NetworkConfig(width=16, representation=32, anchor=3))
+    assert head.rpn.anchor_generator.sizes == ((12,), (24,), (48,), (96,), (192,))
+    with pytest.raises(DataError, match=r'network\.anchor is 0; it must be above 0'):
+        NetworkConfig(anchor=0)
 
 
 def make_head(proposals: int = 30) -> DetectionHead:

@@ -261,7 +261,7 @@ def running(bundle: Bundle, folder: Path) -> Iterator[Any]:
     assert set(codes) <= {0, 2}
 
 
-@pytest.mark.ros
+@pytest.mark.ros(beside=True)  # what it needs is trained in that half
 def test_the_nodes_answer_all_three_tasks(ladon_bundle: Bundle, tmp_path: Path) -> None:
     harness = pytest.importorskip('tests.ros.harness', reason='needs ROS 2')
     sensors, vision = (

@@ -30,6 +30,9 @@ class NetworkConfig:
         representation: Width of the two layers that classify a region.
         proposals: Regions of a picture that are classified; torchvision takes 1000, which is
             most of a tail's time on a CPU.
+        anchor: Side of an anchor at each level of the pyramid over the stride of the level; 8 in
+            arXiv 1612.03144, whose pictures are large. On small ones it takes a smaller number:
+            four times this should be about the side of the smallest objects, in pixels.
     """
 
     backbone: str = 'resnet50'
@@ -37,6 +40,7 @@ class NetworkConfig:
     width: int = 256
     representation: int = 1024
     proposals: int = 200
+    anchor: float = 8.0
 
     def __post_init__(self) -> None:
         for name, known in (('backbone', BACKBONES), ('form', FORMS)):
@@ -50,6 +54,9 @@ class NetworkConfig:
             if getattr(self, name) < 1:
                 msg = f'network.{name} is {getattr(self, name)}; it must be 1 or more'
                 raise DataError(msg)
+        if self.anchor <= 0:
+            msg = f'network.anchor is {self.anchor}; it must be above 0'
+            raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True)

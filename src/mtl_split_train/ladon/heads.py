@@ -31,8 +31,6 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool  # isort: s
 
 #: Names of the pyramid's levels, as torchvision has them; the last one is for proposals alone.
 LEVELS = ('0', '1', '2', '3')
-#: Side of an anchor at each level, over the stride of the level (arXiv 1612.03144, section 4.1).
-_ANCHOR = 8
 #: Weight of the auxiliary classifier on layer 3, as in Ladon's configuration of DeepLabv3.
 _AUXILIARY = 0.5
 
@@ -51,7 +49,8 @@ class DetectionHead(nn.Module):
         self.classes = classes
         self.fpn = FeaturePyramidNetwork(list(widths), config.width, LastLevelMaxPool())
         anchors = AnchorGenerator(
-            tuple((_ANCHOR * stride,) for stride in STRIDES), ((0.5, 1.0, 2.0),) * len(STRIDES)
+            tuple((config.anchor * stride,) for stride in STRIDES),
+            ((0.5, 1.0, 2.0),) * len(STRIDES),
         )
         count = {'training': config.proposals, 'testing': config.proposals}
         self.rpn = Proposals(

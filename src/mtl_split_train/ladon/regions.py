@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mtl_split_train import vision  # noqa: F401  (declares operators before the next import)
 
@@ -89,8 +90,8 @@ class Proposals(RegionProposalNetwork):
             chosen = proposals[:, level].gather(1, order[..., None].expand(-1, -1, 4))
             # Levels of one length are one batch of matrices; what fills them up has no area.
             missing = most - order.shape[1]
-            best.append(nn.functional.pad(values, (0, missing)))
-            boxes.append(nn.functional.pad(chosen, (0, 0, 0, missing)))
+            best.append(functional.pad(values, (0, missing)))
+            boxes.append(functional.pad(chosen, (0, 0, 0, missing)))
         scores, found = torch.stack(best, dim=1).sigmoid(), torch.stack(boxes, dim=1)
         limit = found.new_tensor([width, height])
         low, high = (side.clamp_min(0).minimum(limit) for side in (found[..., :2], found[..., 2:]))
@@ -145,12 +146,18 @@ class RegionPool(nn.Module):
             _samples(regions[:, axis] / stride, regions[:, axis + 2] / stride, limit)
             for axis, limit in ((0, width), (1, height))
         )
+        corners = [
+            (row[:, None, None] + y[:, :, None] * width[:, None, None] + x[:, None, :],
+             weight_y[:, :, None] * weight_x[:, None, :])
+            for y, weight_y in ((y0, 1 - wy), (y1, wy))
+            for x, weight_x in ((x0, 1 - wx), (x1, wx))
+        ]  # fmt: skip
+        if self.training:
+            return _weighted_sums(table, corners)
         pooled = torch.zeros((), device=table.device)
-        for y, weight_y in ((y0, 1 - wy), (y1, wy)):
-            for x, weight_x in ((x0, 1 - wx), (x1, wx)):
-                index = (row[:, None] + y * width[:, None])[:, :, None] + x[:, None, :]
-                value = table.index_select(0, index.flatten()).reshape(*index.shape, -1)
-                pooled = pooled + value * (weight_y[:, :, None] * weight_x[:, None, :])[..., None]
+        for index, weight in corners:
+            value = table.index_select(0, index.flatten()).reshape(*index.shape, -1)
+            pooled = pooled + value * weight[..., None]
         shape = (_BINS, _SAMPLES, _BINS, _SAMPLES)
         return pooled.reshape(-1, *shape, table.shape[1]).mean(dim=(2, 4)).permute(0, 3, 1, 2)
 
@@ -160,6 +167,30 @@ class RegionPool(nn.Module):
         level = _CANONICAL_LEVEL + (side / _CANONICAL_SIDE).log() / math.log(2.0) + 1e-6
         last = _FINEST_LEVEL + len(self.levels) - 1
         return level.floor().clamp(_FINEST_LEVEL, last).long() - _FINEST_LEVEL
+
+
+def _weighted_sums(table: Tensor, corners: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the pooled regions [R, C, 7, 7] in one operator that keeps no sample.
+
+    Half the time of the lookups with their gradients, but no graph of ONNX has it.
+
+    Args:
+        table: Features, a row per place, [places, C].
+        corners: Rows of the four places around each sample and their shares, [R, 14, 14] each.
+    """
+    shape = (-1, _BINS, _SAMPLES, _BINS, _SAMPLES)
+    index, weight = (
+        # The 16 places of a bin side by side.
+        torch.stack(values, dim=-1).reshape(*shape, len(corners)).transpose(2, 3).flatten(3)
+        for values in zip(*corners, strict=True)
+    )
+    sums = functional.embedding_bag(
+        index.flatten(0, 2),
+        table,
+        per_sample_weights=weight.flatten(0, 2) / _SAMPLES**2,
+        mode='sum',
+    )
+    return sums.reshape(-1, _BINS, _BINS, table.shape[1]).permute(0, 3, 1, 2)
 
 
 def _samples(low: Tensor, high: Tensor, limit: Tensor) -> tuple[Tensor, Tensor, Tensor]:
