@@ -3,6 +3,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
 from mtl_split_tools.bench_report.drawing import canvas, plain, png
 from mtl_split_tools.sweep.bd_rate import Point
 from mtl_split_tools.sweep.result import METRICS
@@ -39,6 +41,9 @@ def draw_curves(
             axes.plot(kilobytes, values, 'o-', color=color, label=label, ms=5)
         axes.set_title(title, fontsize=10)
         axes.set(xscale='log', xlabel='kB a frame, logarithmic')
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         plain(axes)
-    panels[0].legend(fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc='outside lower center', ncols=6)
     return png(figure)
