@@ -181,7 +181,7 @@ def _title(delays: Delays, links: Sequence[float | None], deadline_ms: float) ->
 def _shares_title(rows: Sequence[Row], links: Sequence[float | None]) -> str:
     """Return the finding: the slowest link that each kind still gets nearly all over in time."""
     found = []
-    for kind in (SPLIT, OTHER, PICTURE, VIDEO):
+    for kind in (SPLIT, PICTURE, VIDEO):  # the line has no room for another bundle, its rows have
         good = [
             link
             for link in links
