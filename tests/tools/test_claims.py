@@ -25,7 +25,7 @@ class Judged:
         return [Cell('one', {'seed': 0})]
 
     def measure(self, cell: Cell, folder: Path) -> Result:
-        raise NotImplementedError
+        raise AssertionError  # the cell is kept
 
     def claims(self, results: Mapping[str, Result]) -> Sequence[Claim]:
         ours = f'{results["one"]["gain"]:.0%}'
