@@ -44,11 +44,6 @@ class Policy:
         self._probes = Probes(self._ladder)
 
     @property
-    def ladder(self) -> tuple[ProfilePoint, ...]:
-        """The points that frames may be sent at, the least accurate first."""
-        return self._ladder
-
-    @property
     def rung(self) -> ProfilePoint | None:
         """The point that frames are sent at now; None while the edge answers alone."""
         return None if self._rung is None else self._ladder[self._rung]

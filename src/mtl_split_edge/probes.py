@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from mtl_split_core.profile import ProfilePoint
 from mtl_split_edge.decision import PolicySettings, QueueState
 from mtl_split_edge.link_estimate import LinkEstimate
+from mtl_split_edge.returns import LOSSY
 
 _GROWTH = 4.0  # so much larger may a probe be than the one before it, if that arrived
-_LOSSY = 0.01  # share of lost packets from which on probes that arrive are followed soon
 
 
 class Probes:
@@ -60,7 +60,7 @@ class Probes:
         fits = [point for point in self._ladder if point.bytes_p95 <= most and in_time(point)]
         probe = fits[-1] if fits else self._ladder[0]
         # Where loss is what keeps the edge from the link, each probe that arrives is news, too.
-        soon = arrived and (news or link.loss > _LOSSY)
+        soon = arrived and (news or link.loss > LOSSY)
         self._gap = min(0.0 if soon else 2 * self._gap, settings.probe_most_s)
         self._gap = max(self._gap, settings.probe_first_s)
         self._at = now + self._gap

@@ -10,11 +10,13 @@ _FAILED_S = 2.0  # a return to the link that held for less was a mistake
 _OUTAGE_S = 1.9  # a link that was silent for so long may be another one now, a full queue is not
 _FASTER = 8.0  # times as fast is another link; what a shaper lets pass makes up to four
 _SAFER = 4.0  # times fewer packets lost
-_LOSSY = 0.01  # share of lost packets that can make a return fail
 _FULL = 0.1  # share of its time from which on the link may be full with the stream, and lose by it
 _CLEAR_PACKETS = 4  # two probes
 _SURE_PACKETS = 9  # more than a shaper lets pass at once
 _FREE = 2  # failures in a row that may have been the link's
+
+LOSSY = 0.01
+"""Share of lost packets from which on it can be the loss that a return fails by."""
 
 
 class Returns:
@@ -85,7 +87,7 @@ class Returns:
             return True
         if self._news_from is not None and link.probed_packets >= self._news_from + _SURE_PACKETS:
             return True
-        safer = link.loss < self._worst_loss / _SAFER and self._worst_loss > _LOSSY
+        safer = link.loss < self._worst_loss / _SAFER and self._worst_loss > LOSSY
         if safer and least_bytes * self._slowest < _FULL * settings.period_s:
             return True
         wait_s = settings.return_after_s * 2.0 ** min(self._failed - _FREE, 10)

@@ -176,10 +176,11 @@ def test_a_link_that_gets_slower_is_seen_before_a_frame_is_late() -> None:
     policy = Policy(SENDING, SETTINGS)
     drive(policy, 10.0, link(20))
     assert policy.rung
+    lowest = make_ladder(SENDING, SETTINGS)[0]
     for number in range(200):
         estimate = link(20 * 0.98**number)
         policy.decide(estimate, QueueState(), 10.0 + number / 15)
-        if policy.rung is None or policy.rung is policy.ladder[0]:
+        if policy.rung is None or policy.rung is lowest:
             break
         reserve = replace(estimate, slowness=estimate.slowness * (1 + SETTINGS.reserve))
         assert policy.expected_s(policy.rung, reserve, QueueState()) <= SETTINGS.deadline_s
