@@ -35,6 +35,8 @@ def make_tiny_bundle(
     seed: int = 0,
     name: str = 'tiny',
     detection: Sequence[str] = DETECTION_CLASSES,
+    *,
+    batched: bool = True,
 ) -> Bundle:
     """Write a bundle with random, fixed weights; ordinary images give it a few boxes.
 
@@ -43,6 +45,7 @@ def make_tiny_bundle(
         seed: Seed of the weights; another seed gives another fingerprint.
         name: Name of the bundle.
         detection: Names of the four box classes.
+        batched: Whether the tail takes several frames at once; that of older bundles takes one.
 
     Returns:
         The bundle.
@@ -51,7 +54,7 @@ def make_tiny_bundle(
     with TemporaryDirectory() as scratch:
         encoder, tail = Path(scratch) / 'encoder.onnx', Path(scratch) / 'tail.onnx'
         onnx.save(_encoder(random), encoder)
-        onnx.save(_tail(random), tail)
+        onnx.save(_tail(random, batched=batched), tail)
         tables = _tables(encoder, random)
         return write_bundle(directory, _manifest(name, detection), encoder, tail, tables)
 
@@ -108,7 +111,7 @@ def _encoder(random: np.random.Generator) -> onnx.ModelProto:
     )
 
 
-def _tail(random: np.random.Generator) -> onnx.ModelProto:
+def _tail(random: np.random.Generator, *, batched: bool = True) -> onnx.ModelProto:
     _, rows, columns = FEATURE_SHAPE
     cells = rows * columns
     # One anchor per cell, three cells wide and high; the scores alone depend on the features.
@@ -124,48 +127,56 @@ def _tail(random: np.random.Generator) -> onnx.ModelProto:
         'zero': np.zeros(1),
     }
     shapes = {
-        'shape_scores': (len(DETECTION_CLASSES), cells),
-        'shape_time': (1, CHANNELS),
-        'shape_flat': (-1,),
+        'shape_mean': (-1, 1, 1),
+        'shape_scores': (-1, len(DETECTION_CLASSES), cells),
+        'shape_time': (-1, CHANNELS),
         'axis': (0,),
     }
     scales = np.array([1, 1, STRIDE, STRIDE], np.float32)
     nodes = [
         # The boxes depend on the input in name only, as every output of a tail must.
-        helper.make_node('ReduceMean', ['z_b'], ['mean'], keepdims=0),
-        helper.make_node('Mul', ['mean', 'zero'], ['nothing']),
-        helper.make_node('Add', ['anchors', 'nothing'], ['boxes']),
+        helper.make_node('ReduceMean', ['z_b'], ['mean'], axes=[1, 2, 3]),
+        helper.make_node('Reshape', ['mean', 'shape_mean'], ['mean_of_each']),
+        helper.make_node('Mul', ['mean_of_each', 'zero'], ['nothing']),
+        helper.make_node('Add', ['anchors', 'nothing'], ['all_boxes']),
         helper.make_node('Conv', ['z_b', 'w_scores', 'b_scores'], ['logits']),
         helper.make_node('Reshape', ['logits', 'shape_scores'], ['rows']),
-        helper.make_node('Transpose', ['rows'], ['by_cell'], perm=[1, 0]),
-        helper.make_node('Sigmoid', ['by_cell'], ['scores']),
+        helper.make_node('Transpose', ['rows'], ['by_cell'], perm=[0, 2, 1]),
+        helper.make_node('Sigmoid', ['by_cell'], ['all_scores']),
         helper.make_node('Conv', ['z_b', 'w_mask'], ['small']),
         helper.make_node('Resize', ['small', '', 'scales'], ['large'], mode='nearest'),
         helper.make_node('ArgMax', ['large'], ['ids'], axis=1, keepdims=0),
-        helper.make_node('Squeeze', ['ids', 'axis'], ['plane']),
-        helper.make_node('Cast', ['plane'], ['mask'], to=TensorProto.UINT8),
+        helper.make_node('Cast', ['ids'], ['all_mask'], to=TensorProto.UINT8),
         helper.make_node('GlobalAveragePool', ['z_b'], ['pooled']),
         helper.make_node('Reshape', ['pooled', 'shape_time'], ['vector']),
         helper.make_node('MatMul', ['vector', 'w_time'], ['time_logits']),
-        helper.make_node('Softmax', ['time_logits'], ['probabilities'], axis=1),
-        helper.make_node('Reshape', ['probabilities', 'shape_flat'], ['time_of_day']),
+        helper.make_node('Softmax', ['time_logits'], ['all_time_of_day'], axis=1),
     ]
-    outputs = [
+    of_one: list[tuple[str, int, tuple[int, ...]]] = [
         ('boxes', FLOAT, (cells, 4)),
         ('scores', FLOAT, (cells, len(DETECTION_CLASSES))),
         ('mask', TensorProto.UINT8, (HEIGHT, WIDTH)),
         ('time_of_day', FLOAT, (len(TIMES_OF_DAY),)),
     ]
+    frames: int | str = 'batch' if batched else 1
+    outputs: list[tuple[str, int, tuple[int | str, ...]]] = []
+    for output, kind, shape in of_one:
+        if batched:
+            nodes.append(helper.make_node('Identity', [f'all_{output}'], [output]))
+            outputs.append((output, kind, (frames, *shape)))
+        else:
+            nodes.append(helper.make_node('Squeeze', [f'all_{output}', 'axis'], [output]))
+            outputs.append((output, kind, shape))
     extra = [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in shapes.items()]
     extra.append(numpy_helper.from_array(scales, 'scales'))
-    return _model(nodes, constants, [('z_b', (1, *FEATURE_SHAPE))], outputs, extra)
+    return _model(nodes, constants, [('z_b', (frames, *FEATURE_SHAPE))], outputs, extra)
 
 
 def _model(
     nodes: Sequence[onnx.NodeProto],
     constants: dict[str, NDArray[Any]],
-    inputs: Sequence[tuple[str, tuple[int, ...]]],
-    outputs: Sequence[tuple[str, int, tuple[int, ...]]],
+    inputs: Sequence[tuple[str, tuple[int | str, ...]]],
+    outputs: Sequence[tuple[str, int, tuple[int | str, ...]]],
     extra: Sequence[onnx.TensorProto] = (),
 ) -> onnx.ModelProto:
     initializers = [

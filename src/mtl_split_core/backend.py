@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inference backends behind one small protocol, found by entry point."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -15,6 +15,10 @@ GROUP = 'mtl_split.backends'
 """Entry point group; each entry is a class without constructor arguments that is a Backend."""
 
 DEFAULT_BACKEND = 'onnxruntime'
+
+
+_GPU = ('cuda', 'dml', 'migraphx', 'mps', 'nvtensorrt', 'rocm', 'tensorrt', 'webgpu', 'xpu')
+"""How the names of GPU providers begin: ONNX Runtime's and torch's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,27 @@ class Backend(Protocol):
         Raises:
             BackendError: The file or an option is no good.
         """
+
+
+def on_gpu(providers: Sequence[str]) -> bool:
+    """Return whether networks run on a GPU.
+
+    Args:
+        providers: As of BackendOptions; the first one runs, or loading fails.
+    """
+    return bool(providers) and providers[0].lower().startswith(_GPU)
+
+
+def fits(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
+    """Return whether a shape is the expected one.
+
+    Args:
+        shape: Sizes of an array.
+        expected: Sizes, None where any will do.
+    """
+    return len(shape) == len(expected) and all(
+        want in (None, size) for size, want in zip(shape, expected, strict=True)
+    )
 
 
 def load_network(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_split_core.backend import Network
+from mtl_split_core.backend import Network, fits
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import (
     PICTURE_FORMATS,
@@ -220,12 +220,10 @@ def check_network(
         BundleError: It is another one.
     """
     found = network.input_shapes
-    fits = found.keys() == inputs.keys() and all(
-        len(found[key]) == len(shape)
-        and all(size in (None, want) for size, want in zip(found[key], shape, strict=True))
-        for key, shape in inputs.items()
+    same = found.keys() == inputs.keys() and all(
+        fits(shape, found[key]) for key, shape in inputs.items()
     )
-    if not fits or not set(outputs) <= set(network.output_names):
+    if not same or not set(outputs) <= set(network.output_names):
         msg = (
             f'{name} network takes {dict(found)} and gives {list(network.output_names)}, '
             f'expected {dict(inputs)} and {list(outputs)}: export the bundle again'

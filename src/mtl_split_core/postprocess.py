@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_split_core.backend import fits
 from mtl_split_core.bundle import Bundle, TaskInfo, TaskType
 from mtl_split_core.choice import smooth_mask
 from mtl_split_core.errors import BundleError, PacketError, RefusalReason
@@ -167,10 +168,7 @@ def _checked(
     outputs: Outputs, name: str, dtype: type[np.generic], shape: tuple[int | None, ...]
 ) -> NDArray[Any]:
     array = outputs[name]
-    fits = len(array.shape) == len(shape) and all(
-        size in (None, found) for size, found in zip(shape, array.shape, strict=True)
-    )
-    if array.dtype != dtype or not fits:
+    if array.dtype != dtype or not fits(array.shape, shape):
         wanted = ['N' if size is None else size for size in shape]
         msg = (
             f'tail output {name} is {array.dtype} {list(array.shape)}, expected '

@@ -2,7 +2,7 @@
 """The server side of a frame: check, decode, tail network, results."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +12,11 @@ from mtl_split_core.backend import Network
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import PICTURE_FORMATS, CodecId, make_codecs
 from mtl_split_core.encode import Encoder, check_network
-from mtl_split_core.errors import PacketError, RefusalReason
+from mtl_split_core.errors import BundleError, PacketError, RefusalReason
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.packet import FeaturePacket, check_packet
 from mtl_split_core.pictures import PICTURE_QUALITY, decode_picture, encode_picture
-from mtl_split_core.postprocess import Threshold, output_names, postprocess
+from mtl_split_core.postprocess import Outputs, Threshold, output_names, postprocess
 from mtl_split_core.results import FrameResults
 from mtl_split_core.timing import StageClock
 
@@ -38,8 +38,42 @@ class Prepared:
     clock: StageClock
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """Features of a frame, as the network takes them.
+
+    Args:
+        letterbox: Where the source image lies in the network input.
+        z: Z_b, float32 [C, h, w].
+        clock: Has timed what came before.
+    """
+
+    letterbox: Letterbox
+    z: NDArray[np.float32]
+    clock: StageClock
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inferred:
+    """What the network says of a frame.
+
+    Args:
+        letterbox: Where the source image lies in the network input.
+        outputs: Array by output name, of this frame alone.
+        clock: Has timed what came before, the run of the network included.
+    """
+
+    letterbox: Letterbox
+    outputs: Outputs
+    clock: StageClock
+
+
 class TailStage:
     """Turns packets into results. Not for several threads at once.
+
+    A tail whose `z_b` has an open first dimension answers several frames in one run, and each of
+    its outputs has that dimension in front. One of older bundles has 1 there, outputs without it,
+    and runs once for each frame.
 
     Args:
         bundle: Bundle in use.
@@ -70,9 +104,15 @@ class TailStage:
         self._encoder = Encoder(bundle, encoder) if encoder else None
         self._codecs = make_codecs(bundle)
         self._now = now
+        self.batched = network.input_shapes['z_b'][0] is None
+        """Whether one run of the network may answer several frames."""
 
-    def warm_up(self) -> None:
-        """Run everything once, so that the first frame takes no longer than the others."""
+    def warm_up(self, batch: int = 1) -> None:
+        """Run everything once, so that the first frame takes no longer than the others.
+
+        Args:
+            batch: Most frames that will be given to infer() at once.
+        """
         size, shape = self._bundle.input, self._bundle.feature_shape
         z = np.zeros(shape, np.float32)
         codec = self._codecs[CodecId.ENTROPY]
@@ -86,6 +126,9 @@ class TailStage:
             self._encoder.run()
         letterbox = Letterbox.fit(size.width, size.height, size.width, size.height)
         self.run_features(z, letterbox)
+        # The largest first: what it allocates serves the others.
+        for count in range(batch if self.batched else 1, 1, -1):
+            self.infer([Encoded(letterbox, z, StageClock(self._now))] * count)
 
     def run(self, packet: FeaturePacket) -> FrameResults:
         """Answer a packet.
@@ -141,14 +184,7 @@ class TailStage:
         Raises:
             PacketError: PAYLOAD, when the features drive the network out of its range.
         """
-        z = prepared.z
-        if z is None:
-            assert self._encoder is not None
-            assert prepared.picture is not None
-            with prepared.clock.stage('encode'):
-                self._encoder.normalise(prepared.picture)
-                z = self._encoder.run()
-        return self._answer(z, prepared.letterbox, prepared.clock, wanted)
+        return self._answer(self.encoded(prepared), wanted)
 
     def run_features(
         self,
@@ -166,27 +202,92 @@ class TailStage:
         Returns:
             Results in source pixels; times: tail, postprocess.
         """
-        return self._answer(z, letterbox, StageClock(self._now), wanted)
+        return self._answer(Encoded(letterbox, z, StageClock(self._now)), wanted)
 
-    def _answer(
-        self,
-        z: NDArray[np.float32],
-        letterbox: Letterbox,
-        clock: StageClock,
-        wanted: Collection[str] | None,
-    ) -> FrameResults:
-        with clock.stage('tail'):
-            outputs = self._network.run({'z_b': z[np.newaxis]})
+    def encoded(self, prepared: Prepared) -> Encoded:
+        """Run the encoder where a packet carried a picture: the first step of finish().
+
+        Args:
+            prepared: From prepare().
+
+        Returns:
+            What infer() takes.
+        """
+        z = prepared.z
+        if z is None:
+            assert self._encoder is not None
+            assert prepared.picture is not None
+            with prepared.clock.stage('encode'):
+                self._encoder.normalise(prepared.picture)
+                z = self._encoder.run()
+        return Encoded(prepared.letterbox, z, prepared.clock)
+
+    def infer(self, frames: Sequence[Encoded]) -> list[Inferred]:
+        """Run the network on frames, all at once where it takes that: the second step of finish().
+
+        Args:
+            frames: From encoded(), at least one.
+
+        Returns:
+            One for each, in their order; its time of the stage `tail` is that of the whole run.
+
+        Raises:
+            BundleError: The network does not answer as many frames as it was given.
+        """
+        if not self.batched or len(frames) == 1:
+            return [one for frame in frames for one in self._infer([frame])]
+        return self._infer(frames)
+
+    def results(self, inferred: Inferred, wanted: Collection[str] | None = None) -> FrameResults:
+        """Make results of what the network says: the last step of finish().
+
+        Args:
+            inferred: From infer().
+            wanted: Names of the tasks whose results somebody reads; None for all.
+
+        Returns:
+            Results as of finish().
+
+        Raises:
+            PacketError: PAYLOAD, when the features drive the network out of its range.
+        """
+        clock = inferred.clock
         with clock.stage('postprocess'):
             results = postprocess(
-                outputs,
-                letterbox,
+                inferred.outputs,
+                inferred.letterbox,
                 self._bundle,
                 self.score_threshold,
                 mask_smoothing=self.mask_smoothing,
                 wanted=wanted,
             )
         return replace(results, times=clock.times)
+
+    def _answer(self, frame: Encoded, wanted: Collection[str] | None) -> FrameResults:
+        (inferred,) = self.infer([frame])
+        return self.results(inferred, wanted)
+
+    def _infer(self, frames: Sequence[Encoded]) -> list[Inferred]:
+        run = StageClock(self._now)
+        with run.stage('tail'):
+            z = frames[0].z[np.newaxis] if len(frames) == 1 else np.stack([f.z for f in frames])
+            outputs = self._network.run({'z_b': z})
+        for frame in frames:
+            frame.clock.times.update(run.times)
+        if not self.batched:
+            (frame,) = frames
+            return [Inferred(frame.letterbox, outputs, frame.clock)]
+        for name, array in outputs.items():
+            if array.shape[:1] != (len(frames),):
+                msg = (
+                    f'tail output {name} is {list(array.shape)} for {len(frames)} frames, expected '
+                    'them along the first dimension: export the bundle again'
+                )
+                raise BundleError(msg)
+        return [
+            Inferred(f.letterbox, {name: a[i] for name, a in outputs.items()}, f.clock)
+            for i, f in enumerate(frames)
+        ]
 
     def _picture_encoder(self, codec: CodecId) -> Encoder:
         if self._encoder is None:

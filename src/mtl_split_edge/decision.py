@@ -35,10 +35,10 @@ class PolicySettings:
     margin: float = 1.0
     up_after_s: float = 0.4
     up_after_most_s: float = 6.0
-    return_after_s: float = 4.0
-    return_after_most_s: float = 32.0
+    return_after_s: float = 2.0
+    return_after_most_s: float = 8.0
     probe_first_s: float = 0.25
-    probe_most_s: float = 0.75
+    probe_most_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

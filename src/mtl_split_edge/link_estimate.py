@@ -43,6 +43,7 @@ class LinkEstimate:
         server_factor: How much longer the server takes than the profile says, above 0.
         edge_factor: How much longer this edge takes than the profile says, above 0.
         probed_packets: Packets of probes that arrived since one was lost or a frame was sent.
+        trip_s: Latest round trip as it was measured, less what the server held the frame, seconds.
     """
 
     known: bool
@@ -55,6 +56,7 @@ class LinkEstimate:
     server_factor: float = 1.0
     edge_factor: float = 1.0
     probed_packets: int = 0
+    trip_s: float = 0.0
 
     @property
     def goodput(self) -> float:
@@ -114,7 +116,7 @@ class LinkEstimator:
         self._delay, self._slowness = _PRIOR_DELAY, _PRIOR_SLOWNESS
         self._p_delay, self._p_cross = _PRIOR_DELAY**2, 0.0
         self._p_slowness = _PRIOR_SLOWNESS**2
-        self._jitter = 0.005
+        self._jitter, self._surprise = 0.005, 0.0
         self._updated = self._link_free = -math.inf
         self._lost = self._received = 0.0
         self._came = self._due = self._done = 0.0
@@ -124,6 +126,7 @@ class LinkEstimator:
         self._report_s = 0.0
         self._packets = 1.0
         self._probed = 0
+        self._trip_s = 0.0
 
     def sent(
         self, sequence: int, size: int, server_s: float, now: float, probe: bool = False
@@ -226,6 +229,7 @@ class LinkEstimator:
             server_factor=self._server_factor,
             edge_factor=self._edge_factor,
             probed_packets=self._probed,
+            trip_s=self._trip_s,
         )
 
     def backlog_s(self, now: float) -> float:
@@ -266,6 +270,7 @@ class LinkEstimator:
         # Behind frames that were out before it, it began to travel when they were through.
         began = max(frame.at, self._free_after(before, self._slowness))
         self._update(frame.size, max(0.0, now - hold_s - began), now)
+        self._trip_s = max(0.0, now - hold_s - frame.at)
         self._link_free = max(frame.at, now - hold_s - self._delay)
         self._forgive(frame)
         if frame.server_s > 0 and service_s > 0:
@@ -288,7 +293,10 @@ class LinkEstimator:
             self._p_slowness += (surprise**2 - spread) / size**2
             spread = surprise**2
         else:
-            self._jitter += 0.1 * (min(max(abs(surprise), 0.001), 0.05) - self._jitter)
+            # What all samples have in common is no jitter, the delay is still to follow it.
+            wavered = min(max(abs(surprise - self._surprise), 0.001), 0.05)
+            self._jitter += 0.1 * (wavered - self._jitter)
+        self._surprise = surprise
         gain_delay = (self._p_delay + size * self._p_cross) / spread
         gain_slowness = (self._p_cross + size * self._p_slowness) / spread
         self._delay = max(0.0, self._delay + gain_delay * surprise)

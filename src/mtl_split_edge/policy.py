@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from mtl_split_core.profile import Mode, ProfilePoint
 from mtl_split_edge.decision import Decision, PolicySettings, QueueState, Reason
+from mtl_split_edge.ladder import make_ladder
 from mtl_split_edge.link_estimate import LinkEstimate
 from mtl_split_edge.probes import Probes
+from mtl_split_edge.rehearsal import Rehearsal
 from mtl_split_edge.returns import Returns
 
 _WORSE = 1.02  # a lower rung must be worth this much more to replace one that is in time
-_SAME_WORK = 1.25  # nobody sends more bytes for less accuracy to save less work than this
 _SETTLED_S = 5.0  # a rung that held for so long was no mistake
 _FAILED_S = 1.0  # a rung that held for less was one
 
@@ -41,6 +42,7 @@ class Policy:
         self._up_after = settings.up_after_s
         self._raised = -math.inf
         self._returns = Returns()
+        self._rehearsal = Rehearsal()
         self._probes = Probes(self._ladder)
 
     @property
@@ -118,16 +120,16 @@ class Policy:
         """Move on the ladder, by what the link can do with nothing waiting."""
         before = self._rung
         self._returns.look(link, queue, now)
+        self._rehearsal.look(link)
         slower = _slower(link, self.settings.headroom)
         local = self._local_worth(link)
         fits = self._in_time(link)
         if not fits or max(self.worth(self._ladder[rung], link) for rung in fits) <= local:
             self._rung = None
+            self._stay(now)
         elif before is None:
             safe = (r for r in self._in_time(slower) if self.worth(self._ladder[r], slower) > local)
-            least = min(point.bytes_p95 for point in self._ladder)
-            may_return = self._returns.may_return(link, least, self.settings, now)
-            self._rung = next(safe, None) if may_return else None
+            self._rung = self._return(next(safe, None), link, now)
         else:
             # A link that gets slower has to be seen before the first frame is late by it.
             stays = self._in_time(_slower(link, self.settings.reserve))
@@ -147,6 +149,40 @@ class Policy:
             self._returns.left(now)
         if self._rung is not None:
             self._probes.rest()
+
+    def _return(self, rung: int | None, link: LinkEstimate, now: float) -> int | None:
+        """Return the rung to return to the link at, None as long as it is not to be."""
+        least = min(point.bytes_p95 for point in self._ladder)
+        rehearsed = rung is not None and self._can_rehearse(rung, link)
+        if rung is None or not self._returns.may_return(
+            link, least, self.settings, now, rehearsed=rehearsed
+        ):
+            self._stay(now)
+            return None
+        if not (self._returns.doubtful and rehearsed):
+            self._rehearsal.stop()
+            return rung
+        self._rehearsal.begin(self._ladder[rung], link, now)
+        if not self._rehearsal.over(now):
+            return None
+        as_rehearsed = replace(link, delay_s=self._rehearsal.trip_s(), slowness=1e-9)
+        if rung not in self._in_time(as_rehearsed):
+            self._stay(now)
+            return None
+        self._rehearsal.stop()
+        return rung
+
+    def _stay(self, now: float) -> None:
+        """Go on answering alone; a rehearsal that ends so was a return that failed."""
+        if self._rehearsal.stop():
+            self._returns.failed(now)
+
+    def _can_rehearse(self, rung: int, link: LinkEstimate) -> bool:
+        """Tell whether the edge has the time for a frame's answer and for the frame, too."""
+        if self._local is None or not self._local_worth(link):
+            return False
+        edge_ms = self._local.edge_ms + self._ladder[rung].edge_ms
+        return edge_ms / 1e3 * link.edge_factor <= self.settings.period_s
 
     def _lower(self, rung: int, fits: list[int], link: LinkEstimate) -> int:
         """Return the rung to be at: this one, or the best below where this one fails."""
@@ -218,7 +254,12 @@ class Policy:
         def in_time(point: ProfilePoint) -> bool:
             return self.expected_s(point, link, QueueState()) <= self.settings.deadline_s
 
-        return self._probes.next(link, queue, self.settings, self._returns.news, in_time, now)
+        if not (point := self._rehearsal.point):
+            return self._probes.next(link, queue, self.settings, self._returns.news, in_time, now)
+        if queue.backlog_s > self.settings.period_s / 2:
+            self._stay(now)  # a frame would have to be left out
+            return None
+        return point
 
     def _height(self, point: ProfilePoint) -> int:
         return self._ladder.index(point) if point in self._ladder else len(self._ladder)
@@ -238,38 +279,6 @@ class Policy:
         if self._local.edge_ms / 1e3 * link.edge_factor > self.settings.deadline_s:
             return 0.0
         return max(0.0, self.worth(self._local, link))
-
-
-def make_ladder(
-    points: Sequence[ProfilePoint], settings: PolicySettings
-) -> tuple[ProfilePoint, ...]:
-    """Return the points to send at, by the accuracy that they give an image of the camera.
-
-    A point is left out where another one is as accurate with no more bytes and hardly more work.
-
-    Args:
-        points: Points of a profile.
-        settings: What to aim at.
-    """
-
-    def good(point: ProfilePoint) -> float:
-        slowest_s = max(point.edge_ms, point.server_ms) / 1e3
-        return point.quality * min(1.0, settings.period_s / max(slowest_s, 1e-9))
-
-    def costs(point: ProfilePoint) -> tuple[float, float]:
-        return point.bytes_p95, point.edge_ms + point.server_ms
-
-    kept: list[ProfilePoint] = []
-    sending = (point for point in points if point.mode is not Mode.LOCAL)
-    # The best first: what comes later is no better, so it has to cost less than all before it.
-    for point in sorted(sending, key=lambda point: (-good(point), costs(point))):
-        mine = costs(point)
-        beaten = any(
-            other[0] <= mine[0] and other[1] <= _SAME_WORK * mine[1] for other in map(costs, kept)
-        )
-        if not beaten:
-            kept.append(point)
-    return tuple(reversed(kept))
 
 
 def _slower(link: LinkEstimate, share: float) -> LinkEstimate:

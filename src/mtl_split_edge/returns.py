@@ -13,6 +13,7 @@ _SAFER = 4.0  # times fewer packets lost
 _FULL = 0.1  # share of its time from which on the link may be full with the stream, and lose by it
 _CLEAR_PACKETS = 4  # two probes
 _SURE_PACKETS = 9  # more than a shaper lets pass at once
+_UNREHEARSED = 4.0  # times as long a wait where a try costs images
 _FREE = 2  # failures in a row that may have been the link's
 
 LOSSY = 0.01
@@ -72,8 +73,23 @@ class Returns:
         self._failed = self._failed + 1 if now - self._at < _FAILED_S else 0
         self._left = now
 
+    def failed(self, now: float) -> None:
+        """A rehearsal has shown that a return would fail."""
+        self._failed, self._left = self._failed + 1, now
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last return failed."""
+        return self._failed > 0
+
     def may_return(
-        self, link: LinkEstimate, least_bytes: float, settings: PolicySettings, now: float
+        self,
+        link: LinkEstimate,
+        least_bytes: float,
+        settings: PolicySettings,
+        now: float,
+        *,
+        rehearsed: bool,
     ) -> bool:
         """Tell whether a return to the link is worth a try.
 
@@ -82,6 +98,7 @@ class Returns:
             least_bytes: Of the smallest frame there is.
             settings: How long to wait.
             now: Monotonic seconds.
+            rehearsed: Whether the try costs no images.
         """
         if self._failed < _FREE:
             return True
@@ -91,4 +108,5 @@ class Returns:
         if safer and least_bytes * self._slowest < _FULL * settings.period_s:
             return True
         wait_s = settings.return_after_s * 2.0 ** min(self._failed - _FREE, 10)
-        return now - self._left >= min(wait_s, settings.return_after_most_s)
+        wait_s = min(wait_s, settings.return_after_most_s)
+        return now - self._left >= (wait_s if rehearsed else _UNREHEARSED * wait_s)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
@@ -30,6 +31,7 @@ from mtl_split_ros.result_messages import (
 from mtl_split_ros.status import Status
 
 COLOR = 'segmentation/color'
+_HEADER_BYTES = 200  # of the packets of a message, and the heartbeat that asks whether it arrived
 
 
 class ResultTopics:
@@ -133,6 +135,18 @@ class ResultTopics:
             color = colorize(found.mask, self._segmentation)
             self._color.publish(to_image_msg(color, 'rgb8', header))
             self._published[COLOR] += 1
+
+    def size_of(self, results: FrameResults, class_id: str, header: Header) -> int:
+        """Return the bytes on the wire of what publish() would publish, without the pictures.
+
+        Args:
+            results: In source pixels.
+            class_id: 'name' or 'index'.
+            header: Of the source image.
+        """
+        read = self._read() - {MASK, COLOR}
+        messages = result_messages(results, self._bundle, class_id, header, read)
+        return sum(len(serialize_message(message)) + _HEADER_BYTES for _, message in messages)
 
     def publish_overlay(self, picture: NDArray[np.uint8], header: Header) -> None:
         """Publish a drawn overlay, uint8 HxWx3."""

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from mtl_split_core.errors import PacketError
 from mtl_split_core.packet import check_packet
 from mtl_split_core.results import FrameResults
-from mtl_split_core.tail import Prepared
+from mtl_split_core.tail import Inferred, Prepared
 from mtl_split_ros.diagnostics import Updater
 from mtl_split_ros.packets import packet_from_msg
 from mtl_split_ros.qos import (
@@ -31,7 +31,7 @@ from mtl_split_server.overlays import Overlays, Picture, stamp_of
 from mtl_split_server.pipeline import Contract, ServerFigures
 from mtl_split_server.schedule import NO_DEADLINE
 from mtl_split_server.turn import Turn, Turns, clock_us
-from mtl_split_server.waiting import Common, Drawing, Frame
+from mtl_split_server.waiting import Begun, Common, Drawing, Frame
 
 
 class Camera:
@@ -119,12 +119,74 @@ class Camera:
         tail, bundle = self._common.tail, self._bundle
         return moment_of(self._name, message, prepared, image, tail, bundle)
 
-    def work(self, item: Frame | Drawing) -> None:
-        """Answer a frame, or draw; called by the worker."""
-        if isinstance(item, Frame):
-            self._answer(item)
-        elif item.bundle is self._bundle:
-            self._overlays.draw(item.image, item.results)
+    def draw(self, drawing: Drawing) -> None:
+        """Draw an overlay; called by the worker."""
+        if drawing.bundle is self._bundle:
+            self._overlays.draw(drawing.image, drawing.results)
+
+    def begin(self, frame: Frame) -> Begun | None:
+        """Decode a frame whose turn has come; called by the worker.
+
+        Returns:
+            What the network is to answer, None for a frame that gets no answer; that is counted.
+        """
+        message = frame.message
+        started = time.monotonic()
+        if not self._wanted(message):
+            return None
+        if message.fingerprint != self._bundle.fingerprint:
+            text = 'fingerprint: the bundle was reloaded while this frame waited'
+            self._figures.refused('fingerprint', text)
+            return None
+        wanted = self._results.wanted()
+        try:
+            # Of several cameras' frames many are displaced: what is not answered is not decoded.
+            tail, packet = self._common.tail, packet_from_msg(message, self._bundle)
+            prepared = frame.prepared or tail.prepare(packet)
+            return Begun(frame, prepared, tail.encoded(prepared), wanted, started)
+        except PacketError as error:
+            self._figures.refused(error.reason, str(error))
+            return None
+
+    def answer(self, begun: Begun, inferred: Inferred, batch: int) -> None:
+        """Publish what the network says of a frame, and report; called by the worker.
+
+        Args:
+            begun: From begin().
+            inferred: Of this frame.
+            batch: Frames in that run of the network.
+        """
+        frame, message, wanted = begun.frame, begun.frame.message, begun.wanted
+        camera, sequence = message.header.frame_id, message.sequence
+        try:
+            results = self._common.tail.results(inferred, wanted)
+        except PacketError as error:
+            self._figures.refused(error.reason, str(error))
+            return
+        # The frames of other cameras that went before it are part of what this server takes.
+        since = frame.at if self._name else begun.at
+        class_id = self._common.settings.text('class_id')
+        if message.probe:
+            self._figures.probed(camera, sequence, time.monotonic() - since)
+            self._report(self._results.size_of(results, class_id, message.header))
+            return
+        if not self._wanted(message):
+            return
+        publishing = time.monotonic()
+        self._results.publish(results, class_id, message.header)
+        published = time.monotonic()
+        times = {
+            'wait': (begun.at - frame.at) * 1e3,
+            **results.times,
+            'publish': (published - publishing) * 1e3,
+        }
+        total_s, service_s = published - frame.at, published - since
+        self._figures.answered(camera, sequence, times, total_s, service_s, batch)
+        self._report()
+        self._last = message, begun.prepared
+        if len(wanted) == len(self._bundle.tasks):
+            # else made before somebody subscribed overlay
+            self._overlays.answered(stamp_of(message), results)
 
     def failed(self, error: Exception) -> None:
         """Count an error that nobody expected."""
@@ -164,10 +226,10 @@ class Camera:
         if turn is not Turn.ANSWER:
             self._leave(turn)
             return
-        frame = Frame(self, message, prepared, time.monotonic())
         ours = message.answer_session == self._common.session
         # the deadline of a frame to nobody, as in a recording, is on a clock that is not known
         until = message.answer_until_us if ours and message.answer_until_us else NO_DEADLINE
+        frame = Frame(self, message, prepared, time.monotonic(), until)
         if self._common.queue.put(('features', self._key(camera)), frame, until):
             self._figures.replaced()
 
@@ -194,56 +256,13 @@ class Camera:
         drawing = Drawing(self, image, results, self._bundle)
         self._common.queue.put(('overlay', key), drawing)
 
-    def _answer(self, frame: Frame) -> None:
-        message = frame.message
-        camera, sequence = message.header.frame_id, message.sequence
-        started = time.monotonic()
-        if not self._wanted(message):
-            return
-        if message.fingerprint != self._bundle.fingerprint:
-            text = 'fingerprint: the bundle was reloaded while this frame waited'
-            self._figures.refused('fingerprint', text)
-            return
-        wanted = self._results.wanted()
-        try:
-            # Of several cameras' frames many are displaced: what is not answered is not decoded.
-            tail, packet = self._common.tail, packet_from_msg(message, self._bundle)
-            prepared = frame.prepared or tail.prepare(packet)
-            results = tail.finish(prepared, wanted)
-        except PacketError as error:
-            self._figures.refused(error.reason, str(error))
-            return
-        # The frames of other cameras that went before it are part of what this server takes.
-        since = frame.at if self._name else started
-        if message.probe:
-            self._figures.probed(camera, sequence, time.monotonic() - since)
-            self._report()
-            return
-        if not self._wanted(message):
-            return
-        publishing = time.monotonic()
-        class_id = self._common.settings.text('class_id')
-        self._results.publish(results, class_id, message.header)
-        published = time.monotonic()
-        times = {
-            'wait': (started - frame.at) * 1e3,
-            **results.times,
-            'publish': (published - publishing) * 1e3,
-        }
-        self._figures.answered(camera, sequence, times, published - frame.at, published - since)
-        self._report()
-        self._last = message, prepared
-        if len(wanted) == len(self._bundle.tasks):
-            # else made before somebody subscribed overlay
-            self._overlays.answered(stamp_of(message), results)
-
     def _wanted(self, message: FeatureMap) -> bool:
         turn = self._turns.of(message.answer_session, message.answer_until_us)
         if turn is not Turn.ANSWER:
             self._leave(turn)
         return turn is Turn.ANSWER
 
-    def _report(self) -> None:
+    def _report(self, padding: int = 0) -> None:
         # by the worker after each answer, by the timer where there are none
         with self._reporting:
             self._reported = time.monotonic()
@@ -253,6 +272,7 @@ class Camera:
                 fingerprint=self._bundle.fingerprint,
                 session=self._common.session,
                 clock_us=clock_us(),
+                padding=bytes(padding),
                 **counts,
             )
             message.header.stamp = self._node.get_clock().now().to_msg()

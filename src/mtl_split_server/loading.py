@@ -3,11 +3,14 @@
 
 from dataclasses import dataclass
 
-from mtl_split_core.backend import BackendOptions, load_network
+from mtl_split_core.backend import BackendOptions, load_network, on_gpu
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.other_tail import for_features_of
 from mtl_split_core.tail import TailStage
 from mtl_split_ros.parameters import Parameters
+
+GPU_BATCH = 4
+"""Most frames of a run on a GPU, unless the parameter `batch` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +20,12 @@ class Loaded:
     Args:
         bundle: Checked.
         tail: With the encoder, for packets that carry a picture.
+        batch: Most frames that go through the tail in one run, at least 1.
     """
 
     bundle: Bundle
     tail: TailStage
+    batch: int
 
 
 def load(settings: Parameters) -> Loaded:
@@ -41,5 +46,20 @@ def load(settings: Parameters) -> Loaded:
     if maker := settings.text('features_of'):
         bundle = for_features_of(bundle, load_bundle(maker))
     tail = TailStage(bundle, network, encoder=encoder)
-    tail.warm_up()
-    return Loaded(bundle, tail)
+    batch = most_at_once(settings, tail)
+    tail.warm_up(batch)
+    return Loaded(bundle, tail, batch)
+
+
+def most_at_once(settings: Parameters, tail: TailStage) -> int:
+    """Return how many frames may go through the tail in one run.
+
+    Args:
+        settings: Of the node.
+        tail: Loaded.
+    """
+    if not tail.batched:
+        return 1
+    chosen = settings.integer('batch')
+    chosen = chosen or (GPU_BATCH if on_gpu(settings.texts('providers')) else 1)
+    return min(chosen, len(settings.texts('cameras')) or 1)

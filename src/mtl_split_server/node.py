@@ -18,6 +18,7 @@ from mtl_split_ros.services import Services, aside, at_rest
 from mtl_split_ros.snapshot import Moment, offer_snapshot
 from mtl_split_ros.timers import steady_timer
 from mtl_split_ros.worker import Worker
+from mtl_split_server.batch import Batches
 from mtl_split_server.camera import Camera
 from mtl_split_server.loading import Loaded, load
 from mtl_split_server.parameters import SERVER_PARAMETERS
@@ -45,14 +46,18 @@ class ServerNode(Node):
         self._at_rest = threading.Lock()
 
         # frames and overlays of each camera
-        queue: CameraQueue[Frame | Drawing] = CameraQueue(max(_KEYS_OF_ONE, 2 * len(names)))
-        self._worker: Worker[Frame | Drawing] = Worker(queue, self._work, self._failed)
+        self._batches = Batches(self._failed_of)
+        queue: CameraQueue[Frame | Drawing] = CameraQueue(
+            max(_KEYS_OF_ONE, 2 * len(names)), self._batches.joins
+        )
+        self._worker: Worker[list[Frame | Drawing]] = Worker(queue, self._work, self._failed)
         # 0 would mean any server
         session = secrets.randbits(64) or 1
         self._common = common = Common(
             settings, bundle, loaded.tail, session, queue, lambda: self._worker.busy_s
         )
         self._cameras = [Camera(self, common, name) for name in names]
+        self._follow_batch()
         self._at_work = self._cameras[0]
         self._follow_filter()
         for camera in self._cameras:
@@ -70,28 +75,44 @@ class ServerNode(Node):
         offer_snapshot(self, services, settings.text('snapshot_dir'), updater, self._look)
         self._worker.start()
         self._topics = ', '.join(camera.topic for camera in self._cameras)
-        log.info(f'ready: bundle {bundle.title}, features from {self._topics}')
+        at_once = f', up to {queue.most} in one run' if queue.most > 1 else ''
+        log.info(f'ready: bundle {bundle.title}, features from {self._topics}{at_once}')
 
     def destroy_node(self) -> None:
         """Join the worker, then release publishers and subscriptions."""
         self._worker.stop()
         super().destroy_node()  # type: ignore[no-untyped-call]
 
-    def _work(self, item: Frame | Drawing) -> None:
+    def _work(self, items: Sequence[Frame | Drawing]) -> None:
         with self._at_rest:
-            self._at_work = item.camera
+            self._at_work = items[0].camera
             self._follow_filter()
-            item.camera.work(item)
+            frames = [item for item in items if isinstance(item, Frame)]
+            self._batches.answer(frames, self._loaded.tail)
+            for item in items:
+                if isinstance(item, Drawing):
+                    item.camera.draw(item)
 
     def _failed(self, error: Exception) -> None:
+        self._failed_of(self._at_work, error)
+
+    def _failed_of(self, camera: Camera, error: Exception) -> None:
         if self.context.ok():
-            self._at_work.failed(error)
+            camera.failed(error)
 
     def _follow_filter(self) -> None:
         threshold = self._filter.follow(self._loaded.tail)
         if threshold is not None:
             for camera in self._cameras:
                 camera.announce_labels(threshold)
+
+    def _follow_batch(self) -> None:
+        self._common.queue.most = self._loaded.batch
+        if self._settings.integer('batch') > 1 and not self._loaded.tail.batched:
+            self.get_logger().warning(  # type: ignore[no-untyped-call]
+                f'the tail of {self._loaded.bundle.title} takes one frame at a time, so batch has '
+                'no effect: export the bundle again'
+            )
 
     def _check_parameter(self, name: str, value: Value) -> None:
         self._filter.check(name, value)
@@ -113,6 +134,7 @@ class ServerNode(Node):
                 camera.take_over(self._common)
             raise
         self._common, self._loaded, self._filter = common, loaded, answers
+        self._follow_batch()
         self._follow_filter()
 
     def _look(self) -> Sequence[Moment]:

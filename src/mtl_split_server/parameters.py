@@ -34,6 +34,15 @@ SERVER_PARAMETERS = (
         'Execution providers of the backend, best first; an empty name leaves the choice to it.',
     ),
     ParameterSpec(
+        'batch',
+        0,
+        'Most frames of different cameras that go through the tail in one run, where they wait at '
+        'the same time; none is waited for. 0: 4 where the first of `providers` is a GPU, else 1, '
+        'since on a CPU a run of several saves next to no work and the first frame waits for the '
+        'others. Never more than there are cameras; 1 with a bundle whose tail takes one frame.',
+        limits=(0, 8),
+    ),
+    ParameterSpec(
         'feature_reliability',
         'best_effort',
         'Reliability of the `features` subscription.',

@@ -36,6 +36,7 @@ class ServerFigures:
         self._complaints = Complaints(log)
         self._answered = RateMeter()
         self._bytes = SlidingWindow()
+        self._batch = SlidingWindow()
         self._total = StageWindows()
         self._stages = StageWindows()
         self._overlays = StageWindows()
@@ -94,17 +95,20 @@ class ServerFigures:
         times: Mapping[str, float],
         total_s: float,
         service_s: float,
+        batch: int = 1,
     ) -> None:
         """Results were published.
 
         Args:
             camera: Whose frame it is.
             sequence: Its number.
-            times: Milliseconds by stage.
+            times: Milliseconds by stage; `tail` is the whole run, whoever else was in it.
             total_s: Seconds from the frame's arrival to the last results.
             service_s: Seconds from its decoding to the last results.
+            batch: Frames in the run of the network that answered it, itself included.
         """
         self._answered.add()
+        self._batch.add(batch)
         self._total.add({'server': total_s * 1e3})
         self._stages.add(times)
         self.link.answered(camera, sequence, service_s)
@@ -141,6 +145,7 @@ class ServerFigures:
         status.add('bundle', f'{self._bundle.name} {self._bundle.version}')
         status.add('answered', self._answered.total)
         status.add('answered Hz', rate)
+        status.add('batch mean', self._batch.mean())
         status.add('probes', self._probes)
         status.add('late', self.link.late_total)
         status.add('left to another server', self._elsewhere)

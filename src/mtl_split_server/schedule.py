@@ -3,7 +3,7 @@
 
 Earliest deadline first alone starves: a camera with short deadlines and many frames is always
 before one that has time. So while a frame waits, each other camera may pass it once: a camera that
-was served since the oldest one began to wait stands back. With N cameras a frame waits for the one
+was served since the oldest one began to wait stands back. With N cameras a frame waits for those
 at work and N - 1 others at most, whatever they send and whatever deadlines they claim; and a camera
 whose frames come no faster than N take is never passed over.
 
@@ -14,11 +14,14 @@ waiting from its last turn on: then all get the same number of turns.
 
 import math
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar('Item')
+
+Joins = Callable[[Sequence[Item], Item], bool]
+"""Whether an item can go together with those that were taken before it."""
 
 NO_DEADLINE = math.inf
 _OWED_TURNS = 3
@@ -91,9 +94,32 @@ class Schedule(Generic[Item]):
 
     def take(self) -> Item | None:
         """Return the item whose turn it is, None if nothing waits."""
-        if not self._waiting:
-            return None
-        key = self._next()
+        return self._taken(self._next()) if self._waiting else None
+
+    def take_together(self, most: int, joins: Joins[Item]) -> list[Item]:
+        """Return what take() would give one after the other, as far as it can go together.
+
+        Args:
+            most: Most items, at least 1.
+            joins: Says which can; the first that cannot ends the list, so that nothing is passed
+                over.
+
+        Returns:
+            The items, whoever's turn it is first; empty if nothing waits.
+        """
+        items: list[Item] = []
+        while self._waiting and len(items) < most:
+            key = self._next()
+            if items and not joins(items, self._waiting[key].item):
+                break
+            items.append(self._taken(key))
+        return items
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+
+    def _taken(self, key: Hashable) -> Item:
         taken, last = self._waiting.pop(key), self._served.get(key)
         owed = _OWED_TURNS if taken.lost else max(0, last.owed - 1 if last else 0)
         self._served[key] = _Served(self._turn, owed)
@@ -101,10 +127,6 @@ class Schedule(Generic[Item]):
         horizon = self._turn - self._limit
         self._served = {k: last for k, last in self._served.items() if last.turn >= horizon}
         return taken.item
-
-    def clear(self) -> None:
-        """Forget what waits."""
-        self._waiting.clear()
 
     def _oldest(self) -> Hashable:
         return min(self._waiting, key=lambda key: self._waiting[key].since)
@@ -129,9 +151,13 @@ class CameraQueue(Generic[Item]):
 
     Args:
         limit: As of Schedule.
+        joins: As of Schedule.take_together(); nothing goes together when left out.
     """
 
-    def __init__(self, limit: int = 16) -> None:
+    def __init__(self, limit: int = 16, joins: Joins[Item] = lambda _items, _item: False) -> None:
+        self.most = 1
+        """Most items that are taken together, at least 1; may be set at any time."""
+        self._joins = joins
         self._schedule: Schedule[Item] = Schedule(limit)
         self._changed = threading.Condition()
         self._closed = False
@@ -143,11 +169,16 @@ class CameraQueue(Generic[Item]):
             self._changed.notify()
             return displaced
 
-    def take(self) -> Item | None:
-        """Wait for an item; None once the queue is closed."""
+    def take(self) -> list[Item] | None:
+        """Wait for an item and return it with what waits beside it; None once it is closed.
+
+        Nothing is waited for when there is an item.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._schedule))
-            return None if self._closed else self._schedule.take()
+            if self._closed:
+                return None
+            return self._schedule.take_together(self.most, self._joins)
 
     def close(self) -> None:
         """Let whoever waits go, and forget what is stored."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What waits for the server's worker, and what its cameras share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from mtl_split.msg import FeatureMap
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.results import FrameResults
-from mtl_split_core.tail import Prepared, TailStage
+from mtl_split_core.tail import Encoded, Prepared, TailStage
 from mtl_split_ros.parameters import Parameters
 from mtl_split_server.overlays import Picture
 from mtl_split_server.schedule import CameraQueue
@@ -27,11 +27,33 @@ class Frame:
         message: As it came.
         prepared: Checked and decoded; None where it is decoded when its turn comes.
         at: When it came, monotonic seconds.
+        until: Until when an answer helps, microseconds of this server's clock; NO_DEADLINE without
+            a limit.
     """
 
     camera: 'Camera'
     message: FeatureMap
     prepared: Prepared | None
+    at: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A frame whose turn has come, decoded.
+
+    Args:
+        frame: As it waited.
+        prepared: Its content.
+        encoded: The same as the network takes it.
+        wanted: Names of the tasks whose results somebody reads.
+        at: When its turn came, monotonic seconds.
+    """
+
+    frame: Frame
+    prepared: Prepared
+    encoded: Encoded
+    wanted: Collection[str]
     at: float
 
 

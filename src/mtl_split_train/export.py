@@ -68,7 +68,7 @@ def export_bundle(
             z = network.encoder(image)
         write_graph(network.encoder, image, encoder, ['image'], ['z_b'])
         graph = TailGraph(network.tail, (height, width), data.classes.attribute).eval()
-        write_graph(graph, z, tail, ['z_b'], graph.names)
+        write_graph(graph, z, tail, ['z_b'], graph.names, open_batch=True)
         features = list(encode_all(encoder, data, width, height))
         tables = count_tables(network, features, config.rates.finer)
         manifest = describe(config, data, (int(z.shape[1]), int(z.shape[2]), int(z.shape[3])))
@@ -117,17 +117,35 @@ def describe(config: TrainConfig, data: Dataset, shape: tuple[int, int, int]) ->
 
 
 def write_graph(
-    module: nn.Module, example: Tensor, path: Path, inputs: list[str], outputs: list[str]
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    inputs: list[str],
+    outputs: list[str],
+    *,
+    open_batch: bool = False,
 ) -> None:
-    """Write one static ONNX graph and check it."""
+    """Write one ONNX graph and check it.
+
+    Args:
+        module: Takes one tensor and gives one or several.
+        example: Its input, one frame.
+        path: File to write.
+        inputs: Name of the input.
+        outputs: Names of the outputs.
+        open_batch: Whether it takes any number of frames, along the first dimension of the input
+            and of every output; all else is fixed.
+    """
     torch.onnx.export(
         module.eval(),
-        (example,),
+        # A dimension of 1 would be taken for one that is always 1.
+        (torch.cat((example, example)) if open_batch else example,),
         str(path),
         input_names=inputs,
         output_names=outputs,
         opset_version=OPSET,
         dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim('batch')},) if open_batch else None,
         external_data=False,
         verbose=False,
     )

@@ -52,6 +52,8 @@ class Halves:
         quantiser: Symbols per unit of Z_b and the step of a symbol, float32 [rates, C] each, where
             the network learnt them; None where the spread of each channel decides.
         default_rate: Index of the rate that nodes use unless told otherwise.
+        batched: Whether the tail takes Z_b of several frames and answers along the first dimension
+            of each output; else it takes one and its outputs have no such dimension.
     """
 
     family: str
@@ -63,18 +65,19 @@ class Halves:
     notes: Mapping[str, Any]
     quantiser: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     default_rate: int = 0
+    batched: bool = False
 
 
 class ClassificationGraph(nn.Module):
-    """Heads as tail.onnx has them: Z_b [1, C, h, w] to probabilities [K] of each task."""
+    """Heads as tail.onnx has them: Z_b [N, C, h, w] to probabilities [N, K] of each task."""
 
     def __init__(self, heads: nn.Module) -> None:
         super().__init__()
         self.heads = heads
 
     def forward(self, z_b: Tensor) -> tuple[Tensor, ...]:
-        """Return what tail.onnx gives for one frame."""
-        return tuple(logits[0].softmax(dim=0) for logits in self.heads(z_b))
+        """Return what tail.onnx gives."""
+        return tuple(logits.softmax(dim=1) for logits in self.heads(z_b))
 
 
 def mtl_split_halves(network: MtlSplitNetwork, notes: Mapping[str, Any]) -> Halves:
@@ -92,6 +95,7 @@ def mtl_split_halves(network: MtlSplitNetwork, notes: Mapping[str, Any]) -> Halv
         tasks,
         network.size,
         {'paper': 'arXiv 2407.05982', **notes},
+        batched=True,
     )
 
 
@@ -135,7 +139,8 @@ def export_halves(
         with torch.no_grad():
             z = halves.encoder(image)
         write_graph(halves.encoder, image, encoder, ['image'], ['z_b'])
-        write_graph(halves.tail, z, tail, ['z_b'], list(halves.outputs))
+        names = list(halves.outputs)
+        write_graph(halves.tail, z, tail, ['z_b'], names, open_batch=halves.batched)
         loaded = load_network(encoder)
         features = np.stack(
             [loaded.run({'image': normalise(p)[None].numpy()})['z_b'][0] for p in pictures]

@@ -162,7 +162,7 @@ class SplitModule(pl.LightningModule):
         output: NetworkOutput = self.network(batch.images, rate)
         height, width = batch.images.shape[-2:]
         graph = TailGraph(self.network.tail, (height, width), self.classes.attribute)
-        answers = {k: v.float().cpu().numpy() for k, v in graph.answers(output).items()}
+        answers = {k: v[0].float().cpu().numpy() for k, v in graph.answers(output).items()}
         self.meters.update(answers, batch)
         assert output.bits is not None
         size = output.bits.mean() * (self.positions / 8.0)

@@ -208,8 +208,9 @@ class SplitNetwork(nn.Module):
 class TailGraph(nn.Module):
     """The tail as tail.onnx has it: decoded boxes, a label map at input size, probabilities.
 
-    Maps Z_b [1, C, h, w] to boxes [L, 4] xyxy in input pixels, scores [L, K], mask uint8 [H, W]
-    and probabilities [K], those of absent tasks left out.
+    Maps Z_b [N, C, h, w] of N frames to boxes [N, L, 4] xyxy in input pixels, scores [N, L, K],
+    masks uint8 [N, H, W] and probabilities [N, K], those of absent tasks left out. No frame has a
+    part in the answer to another.
 
     Args:
         tail: The trained tail.
@@ -233,20 +234,20 @@ class TailGraph(nn.Module):
         ]
 
     def forward(self, z_b: Tensor) -> tuple[Tensor, ...]:
-        """Return what tail.onnx gives for one frame."""
+        """Return what tail.onnx gives."""
         return tuple(self.answers(self.tail(z_b)).values())
 
     def answers(self, output: NetworkOutput) -> dict[str, Tensor]:
-        """Turn the raw outputs of one frame into what tail.onnx gives, by ``names``."""
+        """Turn the raw outputs into what tail.onnx gives, by ``names``."""
         answers: list[Tensor] = []
         if self.tail.detection is not None and output.detection is not None:
             boxes, scores = self.tail.detection.decode(output.detection)
-            answers += [boxes[0], scores[0]]
+            answers += [boxes, scores]
         if output.segmentation is not None:
             logits = nn.functional.interpolate(
                 output.segmentation, size=self.size, mode='bilinear', align_corners=False
             )
-            answers.append(logits[0].argmax(dim=0).to(torch.uint8))
+            answers.append(logits.argmax(dim=1).to(torch.uint8))
         if output.classification is not None:
-            answers.append(output.classification[0].softmax(dim=0))
+            answers.append(output.classification.softmax(dim=1))
         return dict(zip(self.names, answers, strict=True))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mtl_split_core.backend import BackendOptions, Network
+from mtl_split_core.backend import BackendOptions, Network, fits
 from mtl_split_core.errors import BackendError
 from mtl_split_train.torch_weights import load_weights
 
@@ -19,7 +19,7 @@ class TorchNetwork:
 
     Args:
         module: Takes one tensor and gives one or several.
-        shapes: Shape of its input by name.
+        shapes: Shape of its input by name, None where a size is open.
         outputs: Names of its outputs.
         device: Where it runs.
         path: Its file, for the errors.
@@ -28,7 +28,7 @@ class TorchNetwork:
     def __init__(
         self,
         module: nn.Module,
-        shapes: Mapping[str, tuple[int, ...]],
+        shapes: Mapping[str, tuple[int | None, ...]],
         outputs: list[str],
         device: torch.device,
         path: Path,
@@ -52,7 +52,10 @@ class TorchNetwork:
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """See Network.run()."""
         found = {name: (str(array.dtype), array.shape) for name, array in inputs.items()}
-        if found != {name: ('float32', shape) for name, shape in self._shapes.items()}:
+        if found.keys() != self._shapes.keys() or not all(
+            kind == 'float32' and fits(shape, self._shapes[name])
+            for name, (kind, shape) in found.items()
+        ):
             msg = f'{self._path}: takes float32 {dict(self._shapes)}, got {found}'
             raise BackendError(msg)
         (array,) = inputs.values()

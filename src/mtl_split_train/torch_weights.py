@@ -48,14 +48,17 @@ def save_weights(
     return paths
 
 
-def load_weights(path: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]], list[str]]:
+def load_weights(
+    path: Path,
+) -> tuple[nn.Module, dict[str, tuple[int | None, ...]], list[str]]:
     """Build one half of a network.
 
     Args:
         path: ONNX file of that half; the weights lie beside it.
 
     Returns:
-        The module in evaluation mode, its input shape by name, the names of its outputs.
+        The module in evaluation mode, its input shape by name with None where a size is open, the
+        names of its outputs.
 
     Raises:
         BackendError: The weights are missing, damaged, or of another network.
@@ -81,7 +84,7 @@ def load_weights(path: Path) -> tuple[nn.Module, dict[str, tuple[int, ...]], lis
         return module.eval(), {'image': (1, 3, height, width)}, ['z_b']
     size = tuple(-(-side // config.stride) for side in (height, width))
     graph = TailGraph(module, (height, width), classes.attribute)
-    return graph.eval(), {'z_b': (1, config.z_channels, *size)}, graph.names
+    return graph.eval(), {'z_b': (None, config.z_channels, *size)}, graph.names
 
 
 def read_facts(weights: Path) -> tuple[NetworkConfig, Classes]:

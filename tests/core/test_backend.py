@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from mtl_split_core import backend
-from mtl_split_core.backend import BackendOptions, load_network
+from mtl_split_core.backend import BackendOptions, fits, load_network, on_gpu
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.errors import BackendError
 
@@ -99,3 +99,25 @@ def test_backends_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert loaded == (tmp_path, options)
     with pytest.raises(BackendError, match=r"'gone' does not import .*a_package_that_is_not_there"):
         load_network(tmp_path, 'gone')
+
+
+@pytest.mark.parametrize(
+    ('providers', 'gpu'),
+    [
+        ((), False),
+        (('CPUExecutionProvider',), False),
+        (('OpenVINOExecutionProvider', 'CUDAExecutionProvider'), False),
+        (('CUDAExecutionProvider', 'CPUExecutionProvider'), True),
+        (('TensorrtExecutionProvider',), True),
+        (('cpu',), False),
+        (('cuda:1',), True),
+    ],
+)
+def test_the_first_provider_says_whether_it_is_a_gpu(providers: tuple[str, ...], gpu: bool) -> None:
+    assert on_gpu(providers) is gpu
+
+
+def test_shapes_with_open_sizes() -> None:
+    assert fits((3, 8, 12), (None, 8, 12))
+    assert not fits((3, 8, 12), (1, 8, 12))
+    assert not fits((3, 8, 12), (None, 8))

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.counted_network import CountedNetwork
+from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle
@@ -16,7 +20,7 @@ from mtl_split_core.codecs import CodecId, payload_shape
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BundleError, PacketError, RefusalReason
 from mtl_split_core.results import FrameResults
-from mtl_split_core.tail import TailStage
+from mtl_split_core.tail import Encoded, TailStage
 
 
 def same(a: FrameResults, b: FrameResults) -> bool:
@@ -145,6 +149,83 @@ def test_nonsense_with_a_good_crc_is_refused_or_answered(
         assert outcome.segmentation
     else:
         assert outcome in (RefusalReason.SIZE, RefusalReason.PAYLOAD)
+
+
+def several(
+    encode_stage: EncodeStage, tail_stage: TailStage, image: NDArray[np.uint8]
+) -> list[Encoded]:
+    """Four frames that differ in codec, rate, size and content."""
+    packets = [
+        encode_stage.encode(image, 0, CodecId.ENTROPY, 0),
+        encode_stage.encode(255 - image[:, 20:], 1, CodecId.ENTROPY, 0),
+        encode_stage.encode(image[::2, ::2], 1, CodecId.JPEG, 0),
+        encode_stage.encode(image[::-1], 1, CodecId.LOSSLESS, 0),
+    ]
+    return [tail_stage.encoded(tail_stage.prepare(packet)) for packet in packets]
+
+
+def test_several_frames_in_one_run_are_answered_as_each_alone(
+    tiny_bundle: Bundle, encode_stage: EncodeStage, image: NDArray[np.uint8]
+) -> None:
+    network = CountedNetwork(load_network(tiny_bundle.tail_path))
+    tail = TailStage(tiny_bundle, network, encoder=load_network(tiny_bundle.encoder_path))
+    frames = several(encode_stage, tail, image)
+    alone = [tail.results(*tail.infer([frame])) for frame in frames]
+    assert network.runs == [1] * 4
+    together = tail.infer(frames)
+    assert network.runs == [1] * 4 + [4]
+    assert len({inferred.clock.times['tail'] for inferred in together}) == 1
+    for inferred, one in zip(together, alone, strict=True):
+        found = tail.results(inferred)
+        assert same(found, one)
+        assert found.times.keys() == one.times.keys()
+    assert tail.results(together[1], {'segmentation'}).classifications == ()
+    tail.warm_up(3)
+    assert network.runs[5:] == [1, 3, 2]
+
+
+def test_a_frame_that_is_refused_costs_the_others_nothing(
+    encode_stage: EncodeStage, tail_stage: TailStage, image: NDArray[np.uint8]
+) -> None:
+    frames = several(encode_stage, tail_stage, image)
+    wild = np.full((8, 8, 12), 3e38, np.float32)
+    wild[::2] *= -1
+    frames[1] = replace(frames[1], z=wild)
+    alone = [reason_or_results(partial(tail_stage.results, *tail_stage.infer([f]))) for f in frames]
+    assert [one is RefusalReason.PAYLOAD for one in alone] == [False, True, False, False]
+    for inferred, one in zip(tail_stage.infer(frames), alone, strict=True):
+        found = reason_or_results(partial(tail_stage.results, inferred))
+        if isinstance(found, FrameResults):
+            assert isinstance(one, FrameResults)
+            assert same(found, one)
+        else:
+            assert found is one
+
+
+def test_the_tail_of_an_older_bundle_runs_once_for_each_frame(
+    tmp_path: Path, tail_stage: TailStage, encode_stage: EncodeStage, image: NDArray[np.uint8]
+) -> None:
+    """The weights are those of the tail that takes several, so are the answers."""
+    bundle = make_tiny_bundle(tmp_path / 'older', batched=False)
+    network = CountedNetwork(load_network(bundle.tail_path))
+    older = TailStage(bundle, network)
+    assert (older.batched, tail_stage.batched) == (False, True)
+    older.warm_up(4)
+    frames = several(encode_stage, tail_stage, image)
+    found = older.infer(frames)
+    assert network.runs == [1] * 5
+    for inferred, one in zip(found, tail_stage.infer(frames), strict=True):
+        assert same(older.results(inferred), tail_stage.results(one))
+
+
+def test_a_network_that_answers_another_number_of_frames(tiny_bundle: Bundle) -> None:
+    class Forgetful(CountedNetwork):
+        def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            return {name: array[:1] for name, array in super().run(inputs).items()}
+
+    tail = TailStage(tiny_bundle, Forgetful(load_network(tiny_bundle.tail_path)))
+    with pytest.raises(BundleError, match=r'tail output boxes is \[1, 96, 4\] for 2 frames'):
+        tail.warm_up(2)
 
 
 def test_wild_features_are_refused_or_answered(

@@ -71,6 +71,13 @@ def test_predicts_a_steady_link(goodput: float, delay_s: float, jitter_s: float)
         assert estimate.travel_s(size) == pytest.approx(truth, abs=0.35 * truth + 0.01)
 
 
+def test_what_all_round_trips_share_is_no_jitter() -> None:
+    way = Link(1e6, delay_s=0.05, jitter_s=0.06)
+    assert way.run(40).delay_sigma_s > 0.03
+    way.delay_s, way.jitter_s = 0.005, 0.0
+    assert way.run(20).delay_sigma_s < 0.025
+
+
 def test_tells_delay_from_slowness_once_sizes_differ() -> None:
     estimate = Link(250e3, 0.04).run(120, (2000, 16000))
     assert estimate.goodput == pytest.approx(250e3, rel=0.1)

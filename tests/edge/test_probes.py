@@ -9,8 +9,8 @@ from tests.made_profile import made_profile
 
 from mtl_split_core.profile import ProfilePoint
 from mtl_split_edge.decision import QueueState
+from mtl_split_edge.ladder import make_ladder
 from mtl_split_edge.link_estimate import LinkEstimate
-from mtl_split_edge.policy import make_ladder
 from mtl_split_edge.probes import Probes
 
 LADDER = make_ladder(SENDING, SETTINGS)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from mtl_split.msg import FeatureMap, FrameStatus, LinkReport
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from tests.allowance import within
 from tests.made_profile import made_profile
@@ -250,23 +251,31 @@ def test_a_frame_whose_time_is_over_is_dropped_and_counted(
 
 
 def test_a_probe_is_worked_on_and_not_answered(scene: Scene, graph: Graph) -> None:
+    reports = graph.record(LinkReport, 'link_report')
     scene.mode(mode='split')
     scene.ask()
+    wait_for(lambda: any(report.answered for report in list(reports)), 'a report of the answer')
+    assert not any(report.padding for report in list(reports))
+    answer = sum(
+        len(serialize_message(message)) for message in (scene.detections[-1], scene.classes[-1])
+    )
     feature = scene.features[-1]
     features = graph.publisher(FeatureMap, 'features', readers=2)
-    reports = graph.record(LinkReport, 'link_report')
     feature.header, feature.probe, feature.answer_until_us = header(9), True, 0
     feature.sequence += 1
 
-    def told() -> bool:
+    def told() -> list[LinkReport]:
         features.publish(feature)
         time.sleep(0.1)
-        return any(
-            report.done_sequence == feature.sequence and report.done_mask & 1
+        return [
+            report
             for report in list(reports)
-        )
+            if report.done_sequence == feature.sequence and report.done_mask & 1 and report.padding
+        ]
 
     wait_for(told, 'a report of the probe')
+    # The way back is loaded as by the answers, with the headers of their packets.
+    assert answer <= len(told()[0].padding) <= answer + 500
     assert header(9) not in [message.header for message in scene.detections]
 
 

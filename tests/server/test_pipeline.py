@@ -44,12 +44,13 @@ def test_a_foreign_fingerprint_is_explained_by_the_contract(tiny_bundle: Bundle)
 def test_answers_give_percentiles(tiny_bundle: Bundle) -> None:
     figures = ServerFigures(tiny_bundle, lambda _: None)
     for _ in range(5):
-        figures.answered('front', 0, {'decode': 1, 'tail': 20}, total_s=0.03, service_s=0.025)
+        times = {'decode': 1, 'tail': 20}
+        figures.answered('front', 0, times, total_s=0.03, service_s=0.025, batch=3)
     figures.drawn(2)
     status = Status()
     figures.fill_results(status, ())
     values = dict(status.values)
-    assert values['answered'] == '5'
+    assert (values['answered'], values['batch mean']) == ('5', '3.00')
     assert [values[f'server ms p{p}'] for p in (50, 95, 99)] == ['30.00'] * 3
     assert (values['tail ms p95'], values['overlay ms p50']) == ('20.00', '2.00')
     assert figures.link.close_interval(0).service_us == 25_000

@@ -186,9 +186,52 @@ def test_urgent_images_go_first_where_all_can_be_done() -> None:
         assert schedule.take() == 'urgent'
 
 
+@settings(max_examples=100)
+@given(STEPS, st.integers(1, 8))
+def test_together_is_the_order_of_one_after_the_other(
+    steps: list[tuple[int, float] | None], most: int
+) -> None:
+    """So nobody is passed twice, and whoever's deadline is the earliest is in the first run."""
+    one_by_one: Schedule[int] = Schedule()
+    together: Schedule[int] = Schedule()
+    for number, step in enumerate(steps):
+        if step:
+            key, deadline = step
+            assert one_by_one.put(key, number, deadline) == together.put(key, number, deadline)
+            continue
+        items = together.take_together(most, lambda _taken, _next: True)
+        assert len(items) == min(most, len(one_by_one))
+        assert items == [one_by_one.take() for _ in items]
+    assert len(together) == len(one_by_one)
+
+
+def test_what_cannot_go_together_ends_a_batch() -> None:
+    schedule: Schedule[str] = Schedule()
+    for name, deadline in {'a': 1.0, 'b': 2.0, 'overlay': 3.0, 'c': 4.0, 'd': 5.0}.items():
+        schedule.put(name, name, deadline)
+
+    def take() -> list[str]:
+        return schedule.take_together(4, lambda items, item: 'overlay' not in (*items, item))
+
+    assert [take() for _ in range(4)] == [['a', 'b'], ['overlay'], ['c', 'd'], []]
+
+
+def test_the_queue_gives_what_is_there_and_waits_for_no_more() -> None:
+    queue: CameraQueue[str] = CameraQueue(joins=lambda _taken, _next: True)
+    queue.most = 3
+    for name in 'abcd':
+        queue.put(name, name)
+    assert queue.take() == ['a', 'b', 'c']
+    assert queue.take() == ['d']
+    queue.most = 1
+    queue.put('e', 'e')
+    queue.put('f', 'f')
+    assert queue.take() == ['e']
+
+
 def test_the_queue_waits_and_lets_go_when_it_is_closed() -> None:
     queue: CameraQueue[str] = CameraQueue()
-    taken: list[str | None] = []
+    taken: list[list[str] | None] = []
 
     def work() -> None:
         taken.append(queue.take())
@@ -201,6 +244,6 @@ def test_the_queue_waits_and_lets_go_when_it_is_closed() -> None:
         thread.join(0.01)
     queue.close()
     thread.join(5)
-    assert taken == ['frame', None]
+    assert taken == [['frame'], None]
     queue.put('front', 'after')
     assert queue.take() is None

@@ -63,6 +63,31 @@ def test_answers_stay_close(small: Bundle, bundle_folder: Path, project: Path) -
         assert np.abs(exact['time_of_day'] - found['time_of_day']).max() < 0.1
 
 
+@pytest.mark.parametrize('precision', ['float', 'int8'])
+def test_several_frames_in_one_run_are_answered_as_each_alone(
+    small: Bundle, bundle_folder: Path, project: Path, precision: str
+) -> None:
+    """To the last bit, but for the classifier.
+
+    It is a product of two matrices, and which kernel does that may depend on how many rows there
+    are. Convolutions and norms go frame by frame.
+    """
+    bundle = small if precision == 'int8' else load_bundle(bundle_folder)
+    tail = load_network(bundle.tail_path)
+    assert tail.input_shapes == {'z_b': (None, *bundle.feature_shape)}
+    frames = received(bundle, project)[:5]
+    together = tail.run({'z_b': np.stack(frames)})
+    for index, z in enumerate(frames):
+        alone = tail.run({'z_b': z[None]})
+        assert together.keys() == alone.keys()
+        for name, values in alone.items():
+            assert values.shape[1:] == together[name].shape[1:]
+            if name == 'time_of_day':
+                np.testing.assert_allclose(together[name][index], values[0], rtol=1e-5)
+            else:
+                assert together[name][index].tobytes() == values[0].tobytes(), name
+
+
 def test_the_bundle_says_so(small: Bundle) -> None:
     assert small.training['tail']['precision'] == 'int8'
     assert 0 <= small.training['tail']['changed_pixels'] < int8.MAX_CHANGED_PIXELS

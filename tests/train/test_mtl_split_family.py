@@ -89,6 +89,65 @@ def test_every_backbone_of_the_paper_is_there() -> None:
         assert found.edge_megabytes == pytest.approx(found.edge_parameters * 4e-6)
 
 
+def as_published(backbone: str, classes: tuple[int, ...]) -> torch.nn.ModuleList:
+    """Return backbone and heads as github.com/intelligolabs/MTL-Split makes them.
+
+    Its models/mtl_split.py takes torchvision's `features`, or ResNet18 without its last two
+    children, and writes the channels of each into the heads.
+    """
+    models = pytest.importorskip('torchvision').models
+    whole = models.get_model(backbone, weights=None)
+    if backbone == 'resnet18':
+        features = torch.nn.Sequential(*list(whole.children())[:-2])
+    else:
+        features = whole.features
+    channels = {'mobilenet_v3_small': 576, 'efficientnet_b0': 1280}.get(backbone, 512)
+    heads = torch.nn.ModuleList(
+        torch.nn.Sequential(
+            torch.nn.Linear(channels * 7 * 7, 256),
+            torch.nn.Dropout(0.1),
+            torch.nn.ReLU(),
+            torch.nn.Linear(256, count),
+        )
+        for count in classes
+    )
+    return torch.nn.ModuleList([features, heads])
+
+
+def leaves(module: torch.nn.Module) -> list[str]:
+    """Return all layers with their settings, in order; what only reshapes is left out."""
+    whole = [layer for layer in module.modules() if not list(layer.children())]
+    return [repr(layer) for layer in whole if not isinstance(layer, torch.nn.Flatten)]
+
+
+@pytest.mark.parametrize('backbone', PUBLISHED_BACKBONES)
+def test_layers_and_weights_are_those_of_the_published_code(backbone: str) -> None:
+    tasks = {'scale': tuple('abcdefgh'), 'shape': tuple('abcd')}
+    with torch.device('meta'):
+        theirs = as_published(backbone, (8, 4))
+        ours = MtlSplitNetwork(backbone, tasks)
+    for mine, published in zip((ours.encoder, ours.tail), theirs, strict=True):
+        assert leaves(mine) == leaves(published)
+        shapes = [[w.shape for w in half.parameters()] for half in (mine, published)]
+        assert shapes[0] == shapes[1]
+    found = summarise(backbone, (8, 4))
+    counts = [sum(w.numel() for w in half.parameters()) for half in theirs]
+    assert [found.edge_parameters, found.server_parameters] == counts
+
+
+@pytest.mark.parametrize('backbone', ['mobilenet_v3_small', 'resnet18'])
+def test_answers_are_those_of_the_published_code(backbone: str) -> None:
+    features, heads = theirs = as_published(backbone, (2, 3)).eval()
+    ours = MtlSplitNetwork(backbone, TASKS).eval()
+    names = ours.state_dict().keys()
+    ours.load_state_dict(dict(zip(names, theirs.state_dict().values(), strict=True)))
+    x = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        flat = torch.flatten(features(x), start_dim=1)
+        for mine, head in zip(ours(x), heads, strict=True):
+            assert torch.allclose(mine, head(flat), atol=1e-5)
+
+
 def test_summaries_count_the_whole_backbone() -> None:
     # torchvision's own counts less those of its classifiers.
     assert summarise('vgg16', (2,)).edge_parameters == 138_357_544 - 123_642_856

@@ -60,6 +60,20 @@ def test_shapes_and_outputs_are_those_of_the_graph(bundle_folder: Path) -> None:
         assert module.output_names == graph.output_names
 
 
+def test_the_tail_takes_several_frames(bundle_folder: Path) -> None:
+    """Nearly as each alone: torch adds up in another order."""
+    tail = TorchBackend().load(bundle_folder / 'tail.onnx', BackendOptions())
+    shape = load_bundle(bundle_folder).feature_shape
+    z = np.random.default_rng(0).normal(0, 1, (3, *shape)).astype(np.float32)
+    together = tail.run({'z_b': z})
+    for index, one in enumerate(z):
+        for name, values in tail.run({'z_b': one[None]}).items():
+            if name == 'mask':
+                assert (together[name][index] == values[0]).mean() > 0.99
+            else:
+                np.testing.assert_allclose(together[name][index], values[0], atol=1e-3)
+
+
 def test_wrong_inputs(bundle_folder: Path) -> None:
     network = TorchBackend().load(bundle_folder / 'encoder.onnx', BackendOptions())
     for inputs in ({}, {'image': np.zeros((1, 3, 48, 63), np.float32)}):

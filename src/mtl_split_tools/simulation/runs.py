@@ -11,7 +11,7 @@ import numpy as np
 from mtl_split_core.profile import Mode, Profile
 from mtl_split_edge.chooser import Chooser
 from mtl_split_edge.decision import PolicySettings
-from mtl_split_edge.policy import make_ladder
+from mtl_split_edge.ladder import make_ladder
 from mtl_split_tools.simulation.drivers import Fixed, Planned
 from mtl_split_tools.simulation.oracle import plan
 from mtl_split_tools.simulation.world import Drive, Frame, World
