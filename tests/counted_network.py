@@ -14,7 +14,7 @@ from mtl_split_core.errors import BackendError
 
 @dataclass
 class CountedNetwork:
-    """A tail and the number of frames of each of its runs."""
+    """A network and the number of frames of each of its runs."""
 
     network: Network
     runs: list[int] = field(default_factory=list)
@@ -36,6 +36,7 @@ class CountedNetwork:
         if self.broken:
             msg = 'does not run any more'
             raise BackendError(msg)
-        time.sleep(self.pause_s * len(inputs['z_b']))
-        self.runs.append(len(inputs['z_b']))
+        (frames,) = {len(array) for array in inputs.values()}
+        time.sleep(self.pause_s * frames)
+        self.runs.append(frames)
         return self.network.run(inputs)

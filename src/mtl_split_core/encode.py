@@ -26,6 +26,9 @@ from mtl_split_core.timing import StageClock
 
 _MAX_MICROSECONDS = 2**32 - 1
 
+Features = tuple[NDArray[np.float32], Letterbox]
+"""Z_b, float32 [C, h, w], and where its image lies in the network's input."""
+
 
 class Encoder:
     """The encoder network with its normalisation. Not for several threads at once.
@@ -112,7 +115,7 @@ class EncodeStage:
         for codec in PICTURE_FORMATS:
             self.encode(image, 0, codec, 0)
 
-    def features(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], Letterbox]:
+    def features(self, image: NDArray[np.uint8]) -> Features:
         """Run the encoder without a codec.
 
         Args:
@@ -124,9 +127,7 @@ class EncodeStage:
         Raises:
             ImageError: The image has another shape or type, or no pixels.
         """
-        letterbox = self._letterbox(image)
-        self._encoder.normalise(letterbox.apply(image))
-        return self._encoder.run(), letterbox
+        return self._features(image, StageClock(self._now))
 
     def encode(
         self,
@@ -136,6 +137,7 @@ class EncodeStage:
         sequence: int,
         wait_us: int = 0,
         convert_us: int = 0,
+        features: Features | None = None,
     ) -> FeaturePacket:
         """Make the packet of a frame.
 
@@ -146,6 +148,8 @@ class EncodeStage:
             sequence: uint32 of this frame.
             wait_us: From arrival to now, microseconds.
             convert_us: Message to RGB, microseconds.
+            features: Of this image, from features(), where it is there; the network is not run
+                again then.
 
         Returns:
             The packet.
@@ -163,17 +167,14 @@ class EncodeStage:
             )
             raise BundleError(msg)
         clock = StageClock(self._now)
-        with clock.stage('letterbox'):
-            letterbox = self._letterbox(image)
-            picture = letterbox.apply(image)
-            if not kind:
-                self._encoder.normalise(picture)
         if kind:
+            with clock.stage('letterbox'):
+                letterbox = self._letterbox(image)
+                picture = letterbox.apply(image)
             with clock.stage('entropy'):
                 data = encode_picture(picture, kind, PICTURE_QUALITY[rate])
         else:
-            with clock.stage('encode'):
-                z = self._encoder.run()
+            z, letterbox = features or self._features(image, clock)
             with clock.stage('entropy'):
                 data = self._codecs[codec].encode(z, rate)
         times = (
@@ -193,6 +194,13 @@ class EncodeStage:
             crc32=zlib.crc32(data),
             data=data,
         )
+
+    def _features(self, image: NDArray[np.uint8], clock: StageClock) -> Features:
+        with clock.stage('letterbox'):
+            letterbox = self._letterbox(image)
+            self._encoder.normalise(letterbox.apply(image))
+        with clock.stage('encode'):
+            return self._encoder.run(), letterbox
 
     def _letterbox(self, image: NDArray[np.uint8]) -> Letterbox:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

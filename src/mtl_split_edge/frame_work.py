@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from std_msgs.msg import Header
 
+from mtl_split_core.encode import Features
 from mtl_split_core.errors import ImageError
 from mtl_split_core.profile import Mode
 from mtl_split_edge.arrival import Arrival, Picture
@@ -92,8 +93,10 @@ class FrameWork:
         self.shown = picture
         local = self._in_use.local
         if decision.point.mode is Mode.LOCAL:
-            if self._answer_here(picture, decision) and decision.probe:
-                self._sender.send(picture, decision.probe, _until(picture, wish), decision=None)
+            features = self._in_use.stage.features(image)
+            if self._answer_here(picture, features, decision) and decision.probe:
+                until = _until(picture, wish)
+                self._sender.send(picture, decision.probe, until, None, features)
             return
         if self._answered_here and local:
             # else a lost packet of the last local answer would arrive after the server's first
@@ -101,12 +104,12 @@ class FrameWork:
             self._answered_here = False
         self._sender.send(picture, decision.point, _until(picture, wish), decision)
 
-    def _answer_here(self, picture: Picture, decision: Decision) -> bool:
+    def _answer_here(self, picture: Picture, features: Features, decision: Decision) -> bool:
         """Answer on this machine; False if the node ends first."""
         local, side = self._in_use.local, self._side
         assert local
         assert decision.point
-        results = local.answer(self._in_use.stage, picture.image)
+        results = local.answer(features)
         side.chooser.worked(decision.point, time.monotonic() - picture.started)
         if not side.ledger.wait_until_own(time.monotonic, 2 * side.chooser.link().delay_s):
             return False

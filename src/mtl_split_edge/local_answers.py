@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole network on the camera side, for when the server is out of reach."""
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.encode import EncodeStage
+from mtl_split_core.encode import Features
 from mtl_split_core.results import FrameResults
 from mtl_split_core.tail import TailStage
 from mtl_split_ros.answer_filter import AnswerFilter
@@ -42,19 +39,18 @@ class LocalAnswers:
         self._answers, self._tail = answers, tail
         self._follow()
 
-    def answer(self, stage: EncodeStage, image: NDArray[np.uint8]) -> FrameResults:
+    def answer(self, features: Features) -> FrameResults:
         """Answer an image with what somebody subscribes.
 
         Args:
-            stage: The first half of the network.
-            image: RGB, uint8 [H, W, 3].
+            features: Of the image.
         """
         self._follow()
-        return self._tail.run_features(*stage.features(image), self.topics.wanted())
+        return self._tail.run_features(*features, self.topics.wanted())
 
-    def answer_whole(self, stage: EncodeStage, image: NDArray[np.uint8]) -> FrameResults:
+    def answer_whole(self, features: Features) -> FrameResults:
         """Answer an image with the results of all heads; arguments as of answer()."""
-        return self._tail.run_features(*stage.features(image))
+        return self._tail.run_features(*features)
 
     def _follow(self) -> None:
         threshold = self._answers.follow(self._tail)

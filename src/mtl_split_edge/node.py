@@ -190,6 +190,6 @@ class EdgeNode(Node):
                 msg = f'no image has come yet on {self._images.name}'
                 raise MtlSplitError(msg)
             if in_use.local:
-                results = in_use.local.answer_whole(in_use.stage, picture.image)
+                results = in_use.local.answer_whole(in_use.stage.features(picture.image))
             sent = self._sender.newest
             return [moment_of(picture.image, picture.header, sent, results, in_use.bundle)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.codecs import CodecId
-from mtl_split_core.encode import EncodeStage
+from mtl_split_core.encode import EncodeStage, Features
 from mtl_split_core.errors import MtlSplitError
 from mtl_split_core.packet import FeaturePacket
 from mtl_split_ros.status import Level, Status
@@ -42,7 +42,14 @@ class EdgePipeline:
         self._bundle, self._stage = bundle, stage
 
     def encode(
-        self, image: NDArray[np.uint8], *, rate: int, codec: str, wait_s: float, convert_s: float
+        self,
+        image: NDArray[np.uint8],
+        *,
+        rate: int,
+        codec: str,
+        wait_s: float,
+        convert_s: float,
+        features: Features | None = None,
     ) -> FeaturePacket:
         """Encode the next frame.
 
@@ -52,6 +59,7 @@ class EdgePipeline:
             codec: Name of a codec, in lower case.
             wait_s: Seconds from the image's arrival to the start of its work.
             convert_s: Seconds that its conversion took.
+            features: Of this image, where it is there.
         """
         packet = self._stage.encode(
             image,
@@ -60,6 +68,7 @@ class EdgePipeline:
             self._sequence,
             wait_us=round(wait_s * 1e6),
             convert_us=round(convert_s * 1e6),
+            features=features,
         )
         self._sequence = (self._sequence + 1) % SEQUENCE_MODULUS
         return packet

@@ -16,6 +16,7 @@ from mtl_split_edge.returns import Returns
 
 _WORSE = 1.02  # a lower rung must be worth this much more to replace one that is in time
 _SETTLED_S = 5.0  # a rung that held for so long was no mistake
+_MOST_BUSY = 0.9  # share of its time that the edge may take to answer alone, to send as well
 _FAILED_S = 1.0  # a rung that held for less was one
 
 
@@ -153,7 +154,7 @@ class Policy:
     def _return(self, rung: int | None, link: LinkEstimate, now: float) -> int | None:
         """Return the rung to return to the link at, None as long as it is not to be."""
         least = min(point.bytes_p95 for point in self._ladder)
-        rehearsed = rung is not None and self._can_rehearse(rung, link)
+        rehearsed = self._can_rehearse(link)
         if rung is None or not self._returns.may_return(
             link, least, self.settings, now, rehearsed=rehearsed
         ):
@@ -177,12 +178,12 @@ class Policy:
         if self._rehearsal.stop():
             self._returns.failed(now)
 
-    def _can_rehearse(self, rung: int, link: LinkEstimate) -> bool:
-        """Tell whether the edge has the time for a frame's answer and for the frame, too."""
+    def _can_rehearse(self, link: LinkEstimate) -> bool:
+        """Tell whether the edge can answer every image; to send what it has computed is little."""
         if self._local is None or not self._local_worth(link):
             return False
-        edge_ms = self._local.edge_ms + self._ladder[rung].edge_ms
-        return edge_ms / 1e3 * link.edge_factor <= self.settings.period_s
+        edge_s = self._local.edge_ms / 1e3 * link.edge_factor
+        return edge_s <= _MOST_BUSY * self.settings.period_s
 
     def _lower(self, rung: int, fits: list[int], link: LinkEstimate) -> int:
         """Return the rung to be at: this one, or the best below where this one fails."""

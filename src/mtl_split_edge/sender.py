@@ -8,6 +8,7 @@ from mtl_split.msg import FeatureMap
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from mtl_split_core.encode import Features
 from mtl_split_core.profile import ProfilePoint
 from mtl_split_edge.arrival import Picture
 from mtl_split_edge.decision import Decision
@@ -49,7 +50,12 @@ class Sender:
         self.newest = None
 
     def send(
-        self, picture: Picture, point: ProfilePoint, until: float, decision: Decision | None
+        self,
+        picture: Picture,
+        point: ProfilePoint,
+        until: float,
+        decision: Decision | None,
+        features: Features | None = None,
     ) -> None:
         """Send a picture.
 
@@ -58,6 +64,7 @@ class Sender:
             point: How.
             until: Until when the server may answer, monotonic seconds of this edge.
             decision: Why; None for a probe, which nobody answers.
+            features: Of the picture, where it was answered here already.
         """
         packet = self.pipeline.encode(
             picture.image,
@@ -65,6 +72,7 @@ class Sender:
             codec=point.codec.name if point.codec else '',
             wait_s=picture.started - picture.arrived,
             convert_s=picture.converted - picture.started,
+            features=features,
         )
         size = len(packet.payload)
         message = packet_to_msg(packet, picture.header)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.counted_network import CountedNetwork
 from tests.tiny_bundle import MEAN, STD
 
 from mtl_split_core.backend import load_network
@@ -75,6 +76,21 @@ def test_features_of_one_frame_survive_the_next(
     before = z.copy()
     encode_stage.features(255 - image)
     np.testing.assert_array_equal(z, before)
+
+
+def test_features_that_are_there_are_coded_without_the_network(
+    tiny_bundle: Bundle, image: NDArray[np.uint8]
+) -> None:
+    network = CountedNetwork(load_network(tiny_bundle.encoder_path))
+    stage = EncodeStage(tiny_bundle, network)
+    whole = stage.encode(image, 1, CodecId.ENTROPY, 0)
+    features = stage.features(image)
+    runs = len(network.runs)
+    packet = stage.encode(image, 1, CodecId.ENTROPY, 0, features=features)
+    assert len(network.runs) == runs
+    assert packet.data == whole.data
+    assert packet.letterbox == whole.letterbox
+    assert packet.edge_times_us.encode == packet.edge_times_us.letterbox == 0
 
 
 def test_stage_times_come_from_the_clock(tiny_bundle: Bundle, image: NDArray[np.uint8]) -> None:
