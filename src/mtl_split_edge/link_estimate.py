@@ -299,7 +299,8 @@ class LinkEstimator:
         self._surprise = surprise
         gain_delay = (self._p_delay + size * self._p_cross) / spread
         gain_slowness = (self._p_cross + size * self._p_slowness) / spread
-        self._delay = max(0.0, self._delay + gain_delay * surprise)
+        # No frame is sooner than an empty one: what a full queue made of the delay is over then.
+        self._delay = min(max(0.0, self._delay + gain_delay * surprise), trip)
         self._slowness += gain_slowness * surprise
         self._slowness = min(max(self._slowness, _LEAST_SLOWNESS), _MOST_SLOWNESS)
         h_delay = self._p_delay + size * self._p_cross

@@ -71,6 +71,15 @@ def test_predicts_a_steady_link(goodput: float, delay_s: float, jitter_s: float)
         assert estimate.travel_s(size) == pytest.approx(truth, abs=0.35 * truth + 0.01)
 
 
+def test_a_delay_that_is_over_is_not_held_on_to() -> None:
+    way = Link(125e3, delay_s=0.09)
+    way.run(20, (900, 4000))
+    way.delay_s = 0.005
+    seen = way.run(3, (900,))
+    assert seen.delay_s < 0.015
+    assert way.run(10, (4000,)).goodput == pytest.approx(125e3, rel=0.4)
+
+
 def test_what_all_round_trips_share_is_no_jitter() -> None:
     way = Link(1e6, delay_s=0.05, jitter_s=0.06)
     assert way.run(40).delay_sigma_s > 0.03
