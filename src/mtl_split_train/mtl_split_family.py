@@ -48,6 +48,8 @@ class MtlSplitNetwork(nn.Module):
             cannot be had.
     """
 
+    backbones: tuple[str, ...] = PUBLISHED_BACKBONES
+
     def __init__(
         self,
         backbone: str,
@@ -56,8 +58,8 @@ class MtlSplitNetwork(nn.Module):
         weights: str | None = None,
     ) -> None:
         super().__init__()
-        if backbone not in PUBLISHED_BACKBONES:
-            msg = f'backbone {backbone!r} is not of the paper: {", ".join(PUBLISHED_BACKBONES)}'
+        if backbone not in self.backbones:
+            msg = f'backbone {backbone!r} is not of the paper: {", ".join(self.backbones)}'
             raise DataError(msg)
         few = {name: classes for name, classes in tasks.items() if len(classes) < 2}
         if few or not tasks:

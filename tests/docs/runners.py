@@ -54,7 +54,7 @@ EXPERIMENTS = {
     'mtl-vs-stl': 'tests/tools/test_mtl_vs_stl.py',
     'one-vs-three': 'tests/tools/test_placement_experiments.py',
     'rate-accuracy': 'tests/tools/test_experiment_rate_accuracy.py',
-    'where-to-split': 'tests/tools/test_experiment.py',
+    'where-to-split': 'tests/tools/test_where_to_split.py',
 }
 """Minutes to days; these tests take `--size smoke` or a few pictures."""
 IN_CI = {

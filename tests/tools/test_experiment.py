@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtl-split experiment`: names, what is kept of a run, and the experiment `where-to-split`."""
+"""`mtl-split experiment`: names, and what is kept of a run."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from tests.tools.commands import fails
-from tests.tools.test_eval import data
 
 from mtl_split_core.errors import DataError
-from mtl_split_tools.cli import main
 from mtl_split_tools.experiments.frame import (
     Cell,
     Result,
@@ -24,10 +19,6 @@ from mtl_split_tools.experiments.frame import (
     write_results,
 )
 from mtl_split_tools.experiments.registry import EXPERIMENTS
-from mtl_split_tools.experiments.where_to_split_coding import ENOUGH, ChannelEntropy
-from mtl_split_tools.experiments.where_to_split_plot import first_below, useful_cuts
-
-__all__ = ['data']
 
 
 class Squares:
@@ -121,79 +112,3 @@ def test_names_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     line = fails(capsys, 'experiment', 'moon')
     assert f"experiment 'moon' is not known; known are: {', '.join(sorted(EXPERIMENTS))}" in line
     assert '--seed -1 is not' in fails(capsys, 'experiment', 'where-to-split', '--seed', '-1')
-
-
-def test_entropy_by_hand() -> None:
-    z = np.zeros((4, 8, 8), np.float32)  # the first channel is constant: nothing to send
-    z[1, :4] = 2.5  # two values, as often: one bit
-    z[2] = np.arange(64).reshape(8, 8) - 9  # 64 values: 6 bits
-    z[3, 0, :] = -1  # one in eight
-    entropy = ChannelEntropy(4)
-    for frame in (z, z):
-        entropy.range_over(frame)
-    for frame in (z, z):
-        entropy.count(frame)
-    one_in_eight = -(1 / 8 * np.log2(1 / 8) + 7 / 8 * np.log2(7 / 8))
-    assert entropy.bytes_per_frame() == pytest.approx(64 * (1 + 6 + one_in_eight) / 8)
-
-
-def test_entropy_of_evenly_spread_values_is_eight_bits() -> None:
-    values = np.random.default_rng(0).random((1, 10 * ENOUGH, 1)).astype(np.float32)
-    entropy = ChannelEntropy(1)
-    entropy.range_over(values)
-    entropy.count(values)
-    assert entropy.bytes_per_frame() == pytest.approx(values.size, rel=0.01)
-
-
-def test_useful_cuts_send_less_than_all_before() -> None:
-    sizes = [9.0, 10.0, 4.0, 3.9, 5.0, 2.0]
-    cuts = [{'stage': n, 'coded_bytes': size} for n, size in enumerate(sizes, 1)]
-    assert [cut['stage'] for cut in useful_cuts(cuts)] == [1, 3, 6]
-
-
-def test_the_first_cut_below_the_jpeg_is_where_to_cut() -> None:
-    cuts = [
-        {'stage': n, 'coded_bytes': size, 'enough_values': n > 1}
-        for n, size in enumerate([3.0, 9.0, 4.0, 2.0], 1)
-    ]
-    found = first_below({'cuts': cuts, 'jpeg_bytes': 5.0})
-    assert found is not None
-    assert found['stage'] == 3
-    assert first_below({'cuts': cuts, 'jpeg_bytes': 1.0}) is None
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_where_to_split(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip('torch', reason='needs the train extra')
-    from mtl_split_tools.experiments import where_to_split  # noqa: PLC0415
-
-    tiny = replace(where_to_split.EXTENTS[Size.SMOKE], backbones=('resnet18',), height=32, width=64)
-    monkeypatch.setitem(where_to_split.EXTENTS, Size.SMOKE, tiny)
-    arguments = ['experiment', 'where-to-split', '--size', 'smoke', '--data', str(data)]
-    arguments += ['--out', str(tmp_path), '--seed', '3']
-    assert main(arguments) == 0
-    assert 'resnet18: measured' in capsys.readouterr().out
-    document = json.loads((tmp_path / 'results.json').read_text())
-    assert document['seeds'] == [3]
-    assert any('Random weights' in note for note in document['notes'])
-    assert any('No accuracy' in note for note in document['notes'])
-    result = document['cells']['resnet18']['result']
-    shapes = [cut['shape'] for cut in result['cuts']]
-    assert shapes == [[64, 8, 16], [64, 8, 16], [128, 4, 8], [256, 2, 4], [512, 1, 2]]
-    for cut in result['cuts']:
-        assert cut['raw_bytes'] == 4 * np.prod(cut['shape'])
-        assert 0 < cut['coded_bytes'] <= cut['raw_bytes'] / 4
-        assert cut['edge_ms'] > 0
-        assert not cut['enough_values']
-    assert result['cuts'][-1]['parameters'] == 11_176_512
-    assert result['picture_bytes'] == 32 * 64 * 3
-    assert (
-        '| resnet18 | 5 | Sequential | 512x1x2 | 4.1 kB | > ' in (tmp_path / 'table.md').read_text()
-    )
-    assert cv2.imread(str(tmp_path / 'plots/where-to-split.png')) is not None
-
-    assert main(arguments) == 0
-    assert 'resnet18: kept from before' in capsys.readouterr().out

@@ -141,5 +141,5 @@ def test_a_wrong_budget_names_what_is_known() -> None:
         replace(TRAINING, normed=True)
     with pytest.raises(DataError, match=r'bits is \[0\]'):
         replace(BUDGET, bits=[0])
-    with pytest.raises(DataError, match='at least one of each'):
-        replace(BUDGET, jpeg=[])
+    with pytest.raises(DataError, match=r'jpeg is \[50\], 80 in it'):
+        replace(BUDGET, jpeg=[50])

@@ -188,8 +188,7 @@ class Experiment:
         }
 
     def _pictures(self, width: int = 480, height: int = 368) -> list[NDArray[np.uint8]]:
-        extent = where_to_split.Extent((), self._extent.frames, 1, width, height)
-        return where_to_split.read_frames(self._data, extent)
+        return where_to_split.read_frames(self._data, self._extent.frames, (width, height))
 
 
 _TITLES = {

@@ -114,8 +114,7 @@ class Experiment:
         """Measure a bundle and its tasks one by one."""
         bundle = self._bundles[cell.key]
         size = bundle.input.width, bundle.input.height
-        extent = where_to_split.Extent((), self._extent.frames, 1, *size)
-        pictures = where_to_split.read_frames(self._data, extent)
+        pictures = where_to_split.read_frames(self._data, self._extent.frames, size)
         singles: dict[str, Result] = {}
         with tempfile.TemporaryDirectory() as folder:
             for task in bundle.tasks:

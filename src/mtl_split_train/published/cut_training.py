@@ -19,6 +19,9 @@ from mtl_split_train.published.comparison import settle_norms
 from mtl_split_train.published.config import DataConfig
 from mtl_split_train.published.data import AttributeSet, read_set
 
+RIVAL = 80
+"""Quality of the JPEG that a cut has to be smaller than."""
+
 _NORMED = {'vgg16': 'vgg16_bn'}
 
 
@@ -60,7 +63,7 @@ class Budget:
         networks: What is trained, each by itself.
         tasks: Names of the tasks, learnt together.
         bits: Of a value of Z_b.
-        jpeg: Qualities of the pictures that the cuts stand beside.
+        jpeg: Qualities of the pictures that the cuts stand beside, ``RIVAL`` among them.
         batch_size: Pictures of a step.
         learning_rate: Of AdamW.
         settle: As in ``comparison.Budget``.
@@ -79,8 +82,8 @@ class Budget:
     root: str = ''
 
     def __post_init__(self) -> None:
-        if not self.networks or not self.tasks or not self.jpeg:
-            msg = 'networks, tasks and jpeg: at least one of each'
+        if not self.networks or not self.tasks or RIVAL not in self.jpeg:
+            msg = f'networks and tasks: at least one of each; jpeg is {self.jpeg}, {RIVAL} in it'
             raise DataError(msg)
         if not self.bits or not all(1 <= count <= 16 for count in self.bits):
             msg = f'bits is {self.bits}: at least one number from 1 to 16'
