@@ -105,7 +105,7 @@ def test_link_report_fields() -> None:
     assert list(fields) == [
         'header', 'fingerprint', 'session', 'clock_us', 'interval', 'received', 'lost', 'refused',
         'late', 'answered', 'goodput', 'last_sequence', 'hold_us', 'service_us', 'done_sequence',
-        'done_mask', 'busy_fraction', 'refusal',
+        'done_mask', 'busy_fraction', 'refusal', 'padding',
     ]  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def test_buffers_are_added_to_the_profile_that_ships(
     (path,) = map(Path, large_buffers(tmp_path / 'new').values())
     text = path.read_text()
     assert f'<listenSocketBufferSize>{BYTES}</listenSocketBufferSize>' in text
-    assert '<nanosec>500000000</nanosec>' in text  # what ships is still there
+    assert '<leaseAnnouncement>' in text  # what ships is still there
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', 'my.xml')
     assert large_buffers(tmp_path) == {}
 
