@@ -2,7 +2,6 @@
 """`ros2 launch` and `ros2 param` of the documents, as they stand there, through the real `ros2`."""
 
 import os
-import random
 import shutil
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.docs.made_clone import make_bag, make_camvid
 from tests.docs.runners import LAUNCH, SERVICES, of
+from tests.domains import own_domain
 from tests.launch.test_launch_files import Launched
 from tests.tiny_bundle import with_other_tail
 
@@ -38,7 +38,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(clone: Path) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith('_ROS_WHEELS')},
-        'ROS_DOMAIN_ID': str(random.randrange(2, 101)),
+        'ROS_DOMAIN_ID': str(own_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'PYTHONUNBUFFERED': '1',
         'MTL_SPLIT_BUNDLES': str(clone / 'bundles'),

@@ -2,7 +2,6 @@
 """The launch files, through the real `ros2 launch`."""
 
 import os
-import random
 import re
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.domains import own_domain
 
 from mtl_split_core.bundle import Bundle
 
@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
     """A graph of its own; a child finds the libraries of ROS 2 from PyPI itself."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith('_ROS_WHEELS')},
-        'ROS_DOMAIN_ID': str(random.randrange(2, 101)),
+        'ROS_DOMAIN_ID': str(own_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'PYTHONUNBUFFERED': '1',
     }

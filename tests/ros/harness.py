@@ -2,7 +2,6 @@
 """Real nodes as processes, and an observer in the test's own process, in one DDS domain."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from tests.domains import own_domain
 
 RELIABLE = QoSProfile(depth=100)
 BEST_EFFORT = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -108,7 +108,7 @@ class Graph:
     def __init__(self, directory: Path, domain: int | None = None) -> None:
         # a test on one machine is nobody's business on another
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-        self.domain = domain or random.randrange(2, 101)
+        self.domain = domain or own_domain()
         self._directory = directory
         self._context = Context()
         rclpy.init(context=self._context, domain_id=self.domain)

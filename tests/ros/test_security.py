@@ -2,7 +2,6 @@
 """Told to be secure, a node is secure or does not start; what it has on the graph is its policy."""
 
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from tests.domains import own_domain
 from tests.ros.harness import (
     PATIENCE_S,
     RELIABLE,
@@ -140,7 +140,7 @@ def refused(
     for key, value in variables.items():
         monkeypatch.setenv(f'ROS_SECURITY_{key}', value)
     program = ['-m', f'mtl_split_{name}', '--ros-args', '--enclave', f'/{name}']
-    node = NodeProcess(program, random.randrange(2, 101), directory / f'{name}.log')
+    node = NodeProcess(program, own_domain(), directory / f'{name}.log')
     try:
         code = node.process.wait(PATIENCE_S)
     finally:
@@ -233,7 +233,7 @@ def secured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Graph]:
     if text := lacking(monkeypatch, probe):
         assert 'MTL_SPLIT_EXPECT_SECURITY' not in os.environ, text
         pytest.skip(text)
-    domain = random.randrange(2, 101)
+    domain = own_domain()
     keys = tmp_path / 'keys'
     services = re.findall(r'<service>.*</service>', (SECURITY / 'policy.xml').read_text())
     own = tmp_path / 'observer.xml'

@@ -2,7 +2,6 @@
 """How the tests call `mtl-split`, and recordings to call it on."""
 
 import os
-import random
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from rosbags.interfaces import Qos
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
+from tests.domains import own_domain
 
 from mtl_split_tools.bags import offered_qos, write_bag
 from mtl_split_tools.cli import main
@@ -135,7 +135,7 @@ def write_humble_points(path: Path, count: int = 10, hz: float = 20.0) -> Path:
 def environment(domain: int | None = None) -> dict[str, str]:
     """Return the environment of a child with ROS, in a domain of its own."""
     made = {k: v for k, v in os.environ.items() if k != '_ROS_WHEELS_BOOTSTRAP_COMPLETE'}
-    made['ROS_DOMAIN_ID'] = str(domain or random.randint(1, 101))
+    made['ROS_DOMAIN_ID'] = str(domain or own_domain())
     return made
 
 
