@@ -21,7 +21,8 @@ class PolicySettings:
         margin: Standard deviations of the link that a frame must be in time by.
         up_after_s: For how long a step up must have been possible, seconds.
         up_after_most_s: The same after steps up that failed.
-        return_after_s: From the second return to the link in a row that failed to the next.
+        return_after_s: From the second return to the link in a row that failed to the next, where
+            the edge can rehearse it; four times as long where it cannot.
         return_after_most_s: The same after many.
         probe_first_s: From the loss of the link to the first probe, seconds.
         probe_most_s: Longest time between two probes, seconds.

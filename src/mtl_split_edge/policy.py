@@ -166,8 +166,10 @@ class Policy:
         self._rehearsal.begin(self._ladder[rung], link, now)
         if not self._rehearsal.over(now):
             return None
+        # The trips rehearsed were those of whole frames: their bytes take no more time.
         as_rehearsed = replace(link, delay_s=self._rehearsal.trip_s(), slowness=1e-9)
-        if rung not in self._in_time(as_rehearsed):
+        late_s = self.expected_s(self._ladder[rung], as_rehearsed, QueueState())
+        if late_s > self.settings.deadline_s:
             self._stay(now)
             return None
         self._rehearsal.stop()

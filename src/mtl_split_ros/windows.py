@@ -18,6 +18,7 @@ class SlidingWindow:
         """Keep the newest `size` values."""
         self._values: deque[float] = deque(maxlen=size)
         self._lock = threading.Lock()
+        self.total = 0
 
     def __len__(self) -> int:
         return len(self._values)
@@ -26,6 +27,7 @@ class SlidingWindow:
         """Add one value, forget the oldest when full."""
         with self._lock:
             self._values.append(value)
+            self.total += 1
 
     def mean(self) -> float:
         """Mean of the window, 0 when empty."""
@@ -99,7 +101,11 @@ class StageWindows:
             self._stages[stage].add(value)
 
     def values(self) -> Iterator[tuple[str, str]]:
-        """Pairs for a diagnostic status: 'encode ms p50', '4.81' and so on."""
+        """Pairs for a diagnostic status: 'encode ms p50', '4.81' and so on.
+
+        'encode frames' are all that the stage has had, of which the window holds the newest.
+        """
         for stage, window in self._stages.items():
+            yield f'{stage} frames', str(window.total)
             for percent, value in window.percentiles().items():
                 yield f'{stage} ms p{percent}', f'{value:.2f}'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """torchvision classification backbones, cut after a chosen stage: what runs on the camera side."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,13 @@ class StageInfo:
     stride: int
 
 
+def check_backbone(name: str, known: Collection[str]) -> None:
+    """Raise a DataError that names ``known``, where ``name`` is none of them."""
+    if name not in known:
+        msg = f'backbone is {name!r}; use one of {", ".join(known)}'
+        raise DataError(msg)
+
+
 def stages(name: str, weights: str | None = None) -> list[nn.Module]:
     """Return the feature stages of a torchvision backbone, in order.
 
@@ -43,9 +51,7 @@ def stages(name: str, weights: str | None = None) -> list[nn.Module]:
     Raises:
         DataError: Unknown backbone, or weights that cannot be had.
     """
-    if name not in BACKBONES:
-        msg = f'backbone {name!r} is not known; use one of {", ".join(BACKBONES)}'
-        raise DataError(msg)
+    check_backbone(name, BACKBONES)
     try:
         model = models.get_model(name, weights=weights)
     except (OSError, ValueError, KeyError) as error:

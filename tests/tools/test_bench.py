@@ -167,36 +167,38 @@ def test_buffers_are_added_to_the_profile_that_ships(
     (path,) = map(Path, large_buffers(tmp_path / 'new').values())
     text = path.read_text()
     assert f'<listenSocketBufferSize>{BYTES}</listenSocketBufferSize>' in text
-    assert '<leaseAnnouncement>' in text  # what ships is still there
+    assert '<sec>1</sec>' in text  # what ships is still there
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', 'my.xml')
     assert large_buffers(tmp_path) == {}
 
 
-def finding(sent: int, **medians: float) -> Finding:
-    values = {f'{stage} ms p50': f'{value:.2f}' for stage, value in medians.items()}
-    return Finding(0.0, 'edge: features', 0, '', {'sent': str(sent), **values})
+def finding(**stages: tuple[int, float]) -> Finding:
+    values = {}
+    for stage, (frames, median) in stages.items():
+        values |= {f'{stage} frames': str(frames), f'{stage} ms p50': f'{median:.2f}'}
+    return Finding(0.0, 'edge: features', 0, '', values)
 
 
 def test_stages_of_what_was_measured_before_are_not_told() -> None:
-    begin = finding(500, encode=9.0)
+    begin = finding(encode=(500, 9.0))
     for late in (500, 500 + WINDOW // 2):  # a way without a part of it, and a link nearly shut
-        assert own_stages([begin, finding(late, encode=8.0)], 'edge', 'sent') == {}
-    full = [begin, finding(500 + WINDOW, encode=3.0)]
-    assert own_stages(full, 'edge', 'sent') == {'edge encode': 3.0}
-    young = [finding(10, encode=9.0), finding(21, encode=3.0)]  # the window is not full yet
-    assert own_stages(young, 'edge', 'sent') == {'edge encode': 3.0}
-    assert own_stages([], 'edge', 'sent') == {}
+        assert own_stages([begin, finding(encode=(late, 8.0))], 'edge') == {}
+    # a machine whose stages always take alike tells the same median
+    full = [begin, finding(encode=(500 + WINDOW, 9.0))]
+    assert own_stages(full, 'edge') == {'edge encode': 9.0}
+    young = [finding(encode=(10, 9.0)), finding(encode=(21, 3.0))]  # the window is not full yet
+    assert own_stages(young, 'edge') == {'edge encode': 3.0}
+    assert own_stages([], 'edge') == {}
     assert signature(StageWindows).parameters['size'].default == WINDOW
 
 
 def test_a_stage_that_stands_still_is_of_another_way() -> None:
     told = [
-        finding(500, encode=9.0, entropy=1.0),
-        finding(560, encode=9.1, entropy=1.5),  # the last picture of the way before
-        finding(600, encode=9.1, entropy=2.0, tail=4.0),
-        finding(640, encode=9.1, entropy=2.1, tail=5.0),
+        finding(encode=(499, 9.0), entropy=(500, 1.0)),
+        finding(encode=(500, 9.1), entropy=(560, 1.5)),  # the last picture of the way before
+        finding(encode=(500, 9.1), entropy=(640, 2.1), tail=(80, 5.0)),
     ]
-    assert own_stages(told, 'server', 'sent') == {'server entropy': 2.1, 'server tail': 5.0}
+    assert own_stages(told, 'server') == {'server entropy': 2.1, 'server tail': 5.0}
 
 
 def test_bytes_of_what_was_sent_and_fates_are_told_for_each_image(

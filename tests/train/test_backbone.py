@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision import models
 
 from mtl_split_core.errors import DataError
 from mtl_split_train.backbone import BACKBONES, Backbone, describe_stages, stages
+
+from torchvision import models  # isort: skip (it needs the operators that the room declares)
 
 
 @pytest.mark.parametrize('name', ['mobilenet_v3_small', 'resnet18', 'efficientnet_b0'])
@@ -47,7 +48,7 @@ def test_a_stride_that_the_backbone_does_not_have_is_refused() -> None:
 
 
 def test_an_unknown_backbone_lists_the_known_ones() -> None:
-    with pytest.raises(DataError, match=r"'resnet19' is not known.*resnet18.*vgg16"):
+    with pytest.raises(DataError, match=r"backbone is 'resnet19'; use one of .*resnet18.*vgg16"):
         stages('resnet19')
 
 

@@ -76,7 +76,7 @@ def network() -> MtlSplitNetwork:
 def test_each_cut_answers_by_the_rest_of_the_network(network: MtlSplitNetwork) -> None:
     data = BUDGET.read(TRAINING, 'test')
     found = measure_answers(network, data, [16, 2], [80])
-    assert list(found.uncoded.values()) == pytest.approx(accuracies(network, data))
+    assert found.uncoded == pytest.approx(accuracies(network, data))
     assert [cut.shape for cut in found.cuts] == [
         [64, 8, 8], [64, 8, 8], [128, 4, 4], [256, 2, 2], [512, 1, 1],
     ]  # fmt: skip

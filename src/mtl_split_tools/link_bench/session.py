@@ -10,7 +10,6 @@ from typing import Self
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_edge.modes import AUTO
-from mtl_split_ros.windows import PERCENTILES
 from mtl_split_tools.lab import Answer, Finding, Lab, Process, Published, Traffic
 from mtl_split_tools.lab.processes import wait_for
 from mtl_split_tools.link_bench.frames import Frame, Measured, count_disorder, match_frames
@@ -33,9 +32,9 @@ RETURN_S = 4.0
 _START_S = 30.0
 _FIRST_ANSWERS = 10
 
-_STAGES = {'edge: features': ('edge', 'sent'), 'server: results': ('server', 'answered')}
-"""By status: the side, and its count of the frames whose stages the windows hold."""
-_MEDIAN = ' ms p50'
+_SIDES = {'edge: features': 'edge', 'server: results': 'server'}
+"""By the status that tells the stages."""
+_MEDIAN, _FRAMES = ' ms p50', ' frames'
 WINDOW = 128
 """Frames in the windows of the nodes."""
 
@@ -217,38 +216,28 @@ class Session:
     def _stages(self, end: float) -> dict[str, float]:
         """Return the medians that the nodes tell: their windows end with the measurement."""
         found: dict[str, float] = {}
-        for name, (side, count) in _STAGES.items():
+        for name, side in _SIDES.items():
             told = self._consumer.findings(name, self._changed)
-            found |= own_stages([f for f in told if f.at <= end + DRAIN_S], side, count)
+            found |= own_stages([f for f in told if f.at <= end + DRAIN_S], side)
         return found
 
 
-def own_stages(told: Sequence[Finding], side: str, count: str) -> dict[str, float]:
-    """Return the medians of a node's stages, where most of its windows is of one measurement.
+def own_stages(told: Sequence[Finding], side: str) -> dict[str, float]:
+    """Return the medians of a node's stages, where most of the window is of one measurement.
 
     A way that a node has no part in, and a link that lets little through, leave in the windows what
     was before them. So does a way without one of the stages, as the split has no encoder on the
-    server: the window of that stage stands still.
+    server.
 
     Args:
         told: What the node said from the change of way or link to the end, in that order.
         side: For the names.
-        count: Key of the number of frames so far.
     """
-    if not told:
-        return {}
-    first, middle, last = (told[place].values for place in (0, (len(told) - 1) // 2, -1))
-    total = int(last[count])
-    if 2 * (total - int(first[count])) <= min(total, WINDOW):
-        return {}
-    return _medians(last, middle, side)
-
-
-def _medians(last: Mapping[str, str], before: Mapping[str, str], side: str) -> dict[str, float]:
-    """Return the medians whose window has changed since something was told before."""
     found = {}
-    for stage in (key.removesuffix(_MEDIAN) for key in last if key.endswith(_MEDIAN)):
-        keys = [f'{stage} ms p{percent}' for percent in PERCENTILES]
-        if [last.get(key) for key in keys] != [before.get(key) for key in keys]:
-            found[f'{side} {stage}'] = float(last[stage + _MEDIAN])
+    if told:
+        first, last = told[0].values, told[-1].values
+        for stage in (key.removesuffix(_MEDIAN) for key in last if key.endswith(_MEDIAN)):
+            total, before = (int(said.get(stage + _FRAMES, 0)) for said in (last, first))
+            if 2 * (total - before) > min(total, WINDOW):
+                found[f'{side} {stage}'] = float(last[stage + _MEDIAN])
     return found

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Subset
 
 from mtl_split_core.errors import DataError
-from mtl_split_train.data import NO_ATTRIBUTE
+from mtl_split_train.backbone import check_backbone
 from mtl_split_train.mtl_split_family import PUBLISHED_BACKBONES, MtlSplitNetwork, Recipe, fit
 from mtl_split_train.published.config import DataConfig
 from mtl_split_train.published.data import AttributeSet, read_set
+from mtl_split_train.published.score import Score
 from mtl_split_train.samples import spread
 
 _BATCH = 64
@@ -39,9 +40,7 @@ class Length:
     epochs: int
 
     def __post_init__(self) -> None:
-        if self.backbone not in PUBLISHED_BACKBONES:
-            msg = f'backbone is {self.backbone!r}; use one of {", ".join(PUBLISHED_BACKBONES)}'
-            raise DataError(msg)
+        check_backbone(self.backbone, PUBLISHED_BACKBONES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +165,8 @@ def run(
     if settle:
         settle_norms(network, train, settle)
     return Outcome(
-        dict(zip(tasks, accuracies(network, val), strict=True)),
-        dict(zip(tasks, accuracies(network, test), strict=True)),
+        accuracies(network, val),
+        accuracies(network, test),
         {name: 1 / len(train.tasks[name]) for name in tasks},
         history,
         sum(p.numel() for p in network.encoder.parameters()),
@@ -190,20 +189,15 @@ def settle_norms(network: nn.Module, data: AttributeSet, count: int) -> None:
 
 
 @torch.no_grad()
-def accuracies(network: MtlSplitNetwork, data: AttributeSet) -> list[float]:
-    """Return the share of right answers of each task, 0 to 1; NaN without labels.
+def accuracies(network: MtlSplitNetwork, data: AttributeSet) -> dict[str, float]:
+    """Return the share of right answers by task, 0 to 1; NaN without labels.
 
     Args:
         network: In evaluation mode.
         data: Its tasks are those of the network.
     """
     device = next(network.parameters()).device
-    right = torch.zeros(len(data.tasks))
-    known = torch.zeros(len(data.tasks))
-    pictures: Tensor
-    labels: Tensor
+    score = Score(list(data.tasks))
     for pictures, labels in DataLoader(data, _BATCH):
-        found = torch.stack([y.argmax(1) for y in network(pictures.to(device))], dim=1).cpu()
-        known += (labels != NO_ATTRIBUTE).sum(0)
-        right += (found == labels).sum(0)
-    return [float(share) for share in right / known]
+        score.add(network(pictures.to(device)), labels)
+    return score.shares()

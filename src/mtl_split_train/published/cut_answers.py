@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mtl_split_core.pictures import decode_picture, encode_picture
-from mtl_split_train.data import NO_ATTRIBUTE, normalise
+from mtl_split_train.data import normalise
 from mtl_split_train.mtl_split_family import MtlSplitNetwork
 from mtl_split_train.published.channel_coding import ChannelCoding
 from mtl_split_train.published.data import AttributeSet
+from mtl_split_train.published.score import Score
 
 _BATCH = 64
 
@@ -67,27 +68,6 @@ class Answers:
     jpeg: list[Coded]
 
 
-class _Score:
-    """Counts right answers.
-
-    Args:
-        tasks: Names.
-    """
-
-    def __init__(self, tasks: Sequence[str]) -> None:
-        self._tasks = tasks
-        self._right = torch.zeros(len(tasks))
-        self._known = torch.zeros(len(tasks))
-
-    def add(self, logits: list[Tensor], labels: Tensor) -> None:
-        found = torch.stack([y.argmax(1) for y in logits], dim=1).cpu()
-        self._known += (labels != NO_ATTRIBUTE).sum(0)
-        self._right += (found == labels).sum(0)
-
-    def shares(self) -> dict[str, float]:
-        return dict(zip(self._tasks, (self._right / self._known).tolist(), strict=True))
-
-
 @torch.no_grad()
 def measure_answers(
     network: MtlSplitNetwork, data: AttributeSet, bits: Sequence[int], qualities: Sequence[int]
@@ -109,14 +89,14 @@ def measure_answers(
     tasks = list(network.tasks)
     codings = [ChannelCoding(bits) for _ in layers]
     shapes: list[list[int]] = []
-    uncoded = _Score(tasks)
+    uncoded = Score(tasks)
     for pictures, labels in DataLoader(data, _BATCH):
         found = list(_features(layers, pictures.to(device)))
         shapes = [list(z.shape[1:]) for z in found]
         for coding, z in zip(codings, found, strict=True):
             coding.range_over(z)
         uncoded.add(network.tail(found[-1]), labels)
-    scores = [{count: _Score(tasks) for count in bits} for _ in layers]
+    scores = [{count: Score(tasks) for count in bits} for _ in layers]
     for pictures, labels in DataLoader(data, _BATCH):
         for place, z in enumerate(_features(layers, pictures.to(device))):
             rest = nn.Sequential(*layers[place + 1 :], network.tail)
@@ -144,7 +124,7 @@ def _features(layers: Sequence[nn.Module], x: Tensor) -> Iterator[Tensor]:
 def _as_jpeg(network: MtlSplitNetwork, data: AttributeSet, quality: int) -> Coded:
     height, width = data.size
     device = next(network.parameters()).device
-    score, total = _Score(list(network.tasks)), 0
+    score, total = Score(list(network.tasks)), 0
     for start in range(0, len(data), _BATCH):
         places = range(start, min(start + _BATCH, len(data)))
         files = [encode_picture(data.picture(place), 'jpeg', quality) for place in places]

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mtl_split_core.errors import DataError
-from mtl_split_train.backbone import BACKBONES
+from mtl_split_train.backbone import BACKBONES, check_backbone
 from mtl_split_train.mtl_split_family import MtlSplitNetwork, Recipe, fit
 from mtl_split_train.published.comparison import settle_norms
 from mtl_split_train.published.config import DataConfig
@@ -47,9 +47,7 @@ class Training:
     normed: bool = False
 
     def __post_init__(self) -> None:
-        if self.backbone not in BACKBONES:
-            msg = f'backbone is {self.backbone!r}; use one of {", ".join(BACKBONES)}'
-            raise DataError(msg)
+        check_backbone(self.backbone, BACKBONES)
         if self.normed and self.backbone not in _NORMED:
             msg = f'normed is for {", ".join(_NORMED)}, not for {self.backbone}: leave it out'
             raise DataError(msg)
