@@ -17,6 +17,8 @@ def generate_launch_description() -> LaunchDescription:
         'picture',
         'deadline_ms',
         'profile',
+        'score_threshold',
+        'class_id',
         'image_transport',
     )
     return describe_edge(EDGE_PARAMETERS, names)

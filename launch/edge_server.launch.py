@@ -71,6 +71,7 @@ def generate_launch_description() -> LaunchDescription:
                     ('/overlay', 'overlay'),
                     ('/segmentation/color', 'segmentation/color'),
                 ],
+                output='screen',
                 condition=IfCondition(LaunchConfiguration('rviz')),
             ),
         ]

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.lab_rights import need_lab
 from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.bundle import Bundle
@@ -79,6 +80,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     elsewhere = config.stash.get(OTHER_HALF, 0) or config.getoption('numprocesses', None)
     if config.getoption('half') and exitstatus == nothing and elsewhere:
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(scope='session')
+def lab_rights() -> None:
+    """Leave out what needs network namespaces where this machine gives no rights to them."""
+    from mtl_split_tools.lab import why_not  # noqa: PLC0415  most tests need nothing of it
+
+    need_lab(why_not())
 
 
 @pytest.fixture(scope='session')

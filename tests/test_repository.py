@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 ROOMS = sorted(path.parent.name for path in (ROOT / 'src').glob('*/__init__.py'))
@@ -161,3 +162,13 @@ def test_distribution_asks_for_the_same() -> None:
         names = {re.split('[><=]', name)[0].lower() for name in extra}
         locked = {name for lock in locks for name in pins(lock)}
         assert names <= locked, f'pyproject.toml and requirements/{locks[0]}.in differ'
+
+
+def test_ci_leaves_out_nothing_that_it_is_there_for() -> None:
+    """A test that is skipped where it cannot run fails where it has to: the variables say where."""
+    jobs = yaml.safe_load((ROOT / '.github/workflows/ci.yml').read_text())['jobs']
+    expected = {
+        name: {key for step in job['steps'] for key in step.get('env', {})}
+        for name, job in jobs.items()
+    }
+    assert expected == {'bare': {'MTL_SPLIT_EXPECT_LAB'}, 'jazzy': {'MTL_SPLIT_EXPECT_SECURITY'}}

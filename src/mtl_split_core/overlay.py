@@ -37,7 +37,7 @@ def colorize(mask: NDArray[np.uint8], task: TaskInfo) -> NDArray[np.uint8]:
 def draw_overlay(
     image: NDArray[np.uint8], results: FrameResults, bundle: Bundle
 ) -> NDArray[np.uint8]:
-    """Draw mask, boxes and labels over an image.
+    """Draw mask, boxes and labels over an image, and the names of the classes in the mask.
 
     Args:
         image: RGB, uint8 [H, W, 3], the source image of the results.
@@ -62,6 +62,7 @@ def draw_overlay(
         color = colorize(mask, segmentation)
         blended = cv2.addWeighted(image, 1 - MASK_WEIGHT, color, MASK_WEIGHT, 0)
         np.copyto(canvas, blended, where=(mask != UNLABELLED)[..., np.newaxis])
+        _draw_legend(canvas, mask, segmentation, scale)
     detection = bundle.task(TaskType.DETECTION)
     if results.detections and detection:
         _draw_boxes(canvas, results.detections, detection, scale)
@@ -85,6 +86,27 @@ def _draw_boxes(
         cv2.rectangle(canvas, (x1, y1), (x2, y2), _BLACK, thickness + 2)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), info.color, thickness)
         _draw_label(canvas, f'{info.name} {score:.2f}', (x1, y1), info.color, scale)
+
+
+def _draw_legend(
+    canvas: NDArray[np.uint8], mask: NDArray[np.uint8], task: TaskInfo, scale: float
+) -> None:
+    """Name the classes that the mask has, at the left below, each in its colour.
+
+    Each has a place of its own, so that nothing jumps in a video. A picture that is too small for
+    all of them has none.
+    """
+    names = [info.name for info in task.classes]
+    sizes = [cv2.getTextSize(name, _FONT, scale, 1) for name in names]
+    row = max(height + baseline for (_, height), baseline in sizes) + 4
+    widest = max(width for (width, _), _ in sizes)
+    if row * len(names) > canvas.shape[0] * 2 / 3 or widest > canvas.shape[1] / 3:
+        return
+    pixels = cv2.calcHist([mask], [0], None, [256], [0, 256])
+    for place, info in enumerate(reversed(task.classes)):
+        if pixels[info.id]:
+            bottom = canvas.shape[0] - 2 - place * row
+            _draw_label(canvas, info.name, (2, bottom), info.color, scale)
 
 
 def _draw_banner(

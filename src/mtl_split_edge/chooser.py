@@ -163,6 +163,12 @@ class Chooser:
             return self._estimator.silence_s(now)
 
     @property
+    def doubtful(self) -> bool:
+        """Whether the edge answers alone since a return to the link failed."""
+        with self._lock:
+            return self._policy.doubtful
+
+    @property
     def settings(self) -> PolicySettings:
         """What is aimed at."""
         return self._settings

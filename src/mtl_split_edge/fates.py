@@ -50,12 +50,14 @@ class LinkView:
         same_bundle: Whether the server at the other end runs the bundle of this edge.
         silence_s: For how long the oldest frame without a sign of arrival is out, seconds.
         estimate: What the link can do.
+        doubtful: Whether a return to the link failed, so that it is not trusted yet.
     """
 
     servers: int
     same_bundle: bool
     silence_s: float
     estimate: LinkEstimate
+    doubtful: bool = False
 
     def trouble(self, deadline_s: float) -> str:
         """Say why the server is not asked.
@@ -74,10 +76,13 @@ class LinkView:
             return 'the link is not known yet'
         if link.answered < 0.5:
             return f'the server answers {link.answered:.0%} of the frames that arrive'
-        return (
-            f'over the link ({link.goodput / 1e3:.0f} kB/s, {link.delay_s * 1e3:.0f} ms, '
-            f'{link.loss:.0%} of packets lost) nothing better would be in time'
+        figures = (
+            f'{link.goodput / 1e3:.0f} kB/s, {link.delay_s * 1e3:.0f} ms, '
+            f'{link.loss:.0%} of packets lost'
         )
+        if self.doubtful:
+            return f'the latest return to the link ({figures}) failed, the next one is prepared'
+        return f'over the link ({figures}) nothing better would be in time'
 
 
 class Fates:

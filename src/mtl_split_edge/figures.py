@@ -13,6 +13,7 @@ from mtl_split_ros.complaints import Complaints
 from mtl_split_ros.diagnostics import Updater
 from mtl_split_ros.image_topic import ImageTopic
 from mtl_split_ros.parameters import Parameters
+from mtl_split_ros.sizes import SizeWatch
 from mtl_split_ros.status import Status
 
 
@@ -22,6 +23,7 @@ class Figures:
     Args:
         settings: Parameters of the node.
         images: The subscription.
+        sizes: Of its images.
         complaints: About images.
         in_use: What answers here.
         side: What is known of the servers.
@@ -35,6 +37,7 @@ class Figures:
         self,
         settings: Parameters,
         images: ImageTopic,
+        sizes: SizeWatch,
         complaints: Complaints,
         in_use: InUse,
         side: OtherSide[Header],
@@ -46,6 +49,7 @@ class Figures:
         self.replaced = 0
         self._settings = settings
         self._images = images
+        self._sizes = sizes
         self._complaints = complaints
         self._in_use = in_use
         self._side = side
@@ -63,6 +67,7 @@ class Figures:
 
     def _fill_image(self, status: Status) -> None:
         self._images.fill(status)
+        self._sizes.fill(status)
         status.add('replaced by newer', self.replaced)
         self._complaints.fill(status)
 

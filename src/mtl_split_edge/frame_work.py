@@ -20,6 +20,7 @@ from mtl_split_edge.statuses import Statuses
 from mtl_split_ros.images import to_rgb
 from mtl_split_ros.parameters import Parameters
 from mtl_split_ros.qos import RESULT_LIFE_S
+from mtl_split_ros.sizes import SizeWatch
 from mtl_split_ros.windows import RateMeter
 
 STALE_S = 2.0
@@ -54,6 +55,7 @@ class FrameWork:
     ) -> None:
         self.shown: Picture | None = None
         self.camera = RateMeter()
+        self.sizes = SizeWatch()
         self._settings = settings
         self._in_use = in_use
         self._side = side
@@ -85,6 +87,7 @@ class FrameWork:
     def _treat(self, arrival: Arrival, wish: Wish, decision: Decision, started: float) -> None:
         assert decision.point
         image = to_rgb(arrival.message, self._settings.text('untyped_encoding'))
+        self.sizes.seen(image.shape[1], image.shape[0])
         header = arrival.message.header
         if not (header.stamp.sec or header.stamp.nanosec or self._stamp_warned):
             self._stamp_warned = True

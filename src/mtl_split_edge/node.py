@@ -32,6 +32,7 @@ from mtl_split_ros.answer_filter import AnswerFilter
 from mtl_split_ros.complaints import Complaints
 from mtl_split_ros.diagnostics import Updater
 from mtl_split_ros.image_topic import ImageTopic
+from mtl_split_ros.outbox import Outbox
 from mtl_split_ros.packets import contract_msg
 from mtl_split_ros.parameters import Parameters, Value
 from mtl_split_ros.qos import (
@@ -72,7 +73,8 @@ class EdgeNode(Node):
         reliability = settings.text('feature_reliability')
         self._sender = sender = Sender(self, reliability, in_use, self._side)
         self._contract = make_publisher(self, SplitContract, 'contract', latched_profile())
-        self._statuses = statuses = Statuses(self, lambda: course.mode)
+        self._outbox = outbox = Outbox(self._not_published)
+        self._statuses = statuses = Statuses(self, lambda: course.mode, outbox)
         make_subscription(self, LinkReport, 'link_report', self._on_report, report_reader_profile())
         self._images = images = ImageTopic(self, settings.text('image_transport'), self._on_image)
         self._frames = FrameWork(
@@ -88,11 +90,21 @@ class EdgeNode(Node):
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._worker = Worker(self._slot, self._work, self._failed)
         self._figures = Figures(
-            settings, images, complaints, in_use, self._side, course, loading, statuses, sender
+            settings,
+            images,
+            self._frames.sizes,
+            complaints,
+            in_use,
+            self._side,
+            course,
+            loading,
+            statuses,
+            sender,
         )
         images.subscribe()
 
-        updater = Updater(self, socket.gethostname(), settings.number('diagnostic_updater.period'))
+        period_s = settings.number('diagnostic_updater.period')
+        self._updater = updater = Updater(self, socket.gethostname(), period_s, outbox.send)
         self._figures.add_to(updater)
         steady_timer(self, SETTLE_PERIOD_S, self._settle)
 
@@ -101,6 +113,7 @@ class EdgeNode(Node):
         services = Services(self)
         services.offer('reload_bundle', self._reload)
         offer_snapshot(self, services, settings.text('snapshot_dir'), updater, self._look)
+        outbox.start()
         self._worker.start()
         log.info(
             f'ready: bundle {bundle.title}, mode {settings.text("mode")}, images from {images.name}'
@@ -110,6 +123,7 @@ class EdgeNode(Node):
         """Join the worker, then release publishers and subscriptions."""
         self._side.ledger.close()
         self._worker.stop()
+        self._outbox.close()
         super().destroy_node()  # type: ignore[no-untyped-call]
 
     def _announce(self) -> None:
@@ -130,6 +144,11 @@ class EdgeNode(Node):
     def _failed(self, error: Exception) -> None:
         if self.context.ok():
             text = f'frame dropped: {type(error).__name__}: {error}'
+            self._complaints.add('internal error', text)
+
+    def _not_published(self, error: Exception) -> None:
+        if self.context.ok():
+            text = f'message not published: {type(error).__name__}: {error}'
             self._complaints.add('internal error', text)
 
     def _on_report(self, message: LinkReport) -> None:

@@ -51,6 +51,11 @@ class Policy:
         """The point that frames are sent at now; None while the edge answers alone."""
         return None if self._rung is None else self._ladder[self._rung]
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the edge answers alone since a return to the link failed."""
+        return self._rung is None and self._returns.doubtful
+
     def decide(self, link: LinkEstimate, queue: QueueState, now: float) -> Decision:
         """Decide about the frame that is next, just before work on it begins.
 

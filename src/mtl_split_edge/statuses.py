@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from mtl_split_edge.arrival import Arrival
 from mtl_split_edge.fates import Fate, Fates, Outcome
 from mtl_split_edge.ledger import Sent
+from mtl_split_ros.outbox import Outbox
 from mtl_split_ros.qos import make_publisher, status_profile
 
 
@@ -20,17 +21,20 @@ class Statuses:
     Args:
         node: Publishes.
         mode: Returns the mode in force.
+        outbox: Publishes, since the callback of the camera is among those who tell.
     """
 
-    def __init__(self, node: Node, mode: Callable[[], str]) -> None:
+    def __init__(self, node: Node, mode: Callable[[], str], outbox: Outbox) -> None:
         self.fates = Fates()
         self._mode = mode
+        self._outbox = outbox
         self._publisher = make_publisher(node, FrameStatus, 'frame_status', status_profile())
 
     def tell(self, header: Header, fate: Fate) -> None:
         """Tell what became of the image with this header."""
         self.fates.add(fate)
-        self._publisher.publish(
+        self._outbox.send(
+            self._publisher,
             FrameStatus(
                 header=header,
                 outcome=int(fate.outcome),
@@ -40,7 +44,7 @@ class Statuses:
                 bytes=fate.bytes,
                 expected_ms=fate.expected_s * 1e3,
                 elapsed_ms=fate.elapsed_s * 1e3,
-            )
+            ),
         )
 
     def dropped(self, arrival: Arrival, reason: str) -> None:

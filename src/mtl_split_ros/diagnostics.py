@@ -2,9 +2,11 @@
 """Publishes /diagnostics as diagnostic_updater does, which has no wheel on PyPI."""
 
 from collections.abc import Callable
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 
 from mtl_split_ros.status import Status
 from mtl_split_ros.timers import steady_timer
@@ -15,17 +17,25 @@ Task = Callable[[Status], None]
 class Updater:
     """Runs diagnostic tasks at a fixed period and publishes their states in one array."""
 
-    def __init__(self, node: Node, hardware_id: str, period_s: float) -> None:
+    def __init__(
+        self,
+        node: Node,
+        hardware_id: str,
+        period_s: float,
+        send: Callable[[Publisher, Any], None] = Publisher.publish,
+    ) -> None:
         """Publish every `period_s` seconds.
 
         Args:
             node: Names the states: 'edge: image', or 'front/edge: image' in a namespace.
             hardware_id: The machine on which the node runs.
             period_s: Seconds between two messages.
+            send: Publishes; where the executor must not wait for it, Outbox.send.
         """
         self._node = node
         self._name = node.get_fully_qualified_name().lstrip('/')
         self._hardware_id = hardware_id
+        self._send = send
         self._tasks: dict[str, Task] = {}
         self._latest: DiagnosticArray | None = None
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -59,4 +69,4 @@ class Updater:
                 )
             )
         self._latest = array
-        self._publisher.publish(array)
+        self._send(self._publisher, array)

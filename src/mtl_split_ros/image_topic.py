@@ -10,7 +10,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from mtl_split_ros.qos import image_profile, make_subscription
 from mtl_split_ros.stamps import StampWatch
 from mtl_split_ros.status import Status
-from mtl_split_ros.topic_watch import TopicWatch
+from mtl_split_ros.topic_watch import COMPRESSED, TopicWatch
 
 
 class ImageTopic:
@@ -36,7 +36,7 @@ class ImageTopic:
         self._compressed = transport == 'compressed'
         # as image_transport does: remap the base topic, then append the transport
         raw_name = node.resolve_topic_name(topic)
-        names = (raw_name, f'{raw_name}/compressed')
+        names = (raw_name, f'{raw_name}{COMPRESSED}')
         self.name = names[self._compressed]
         self._other_name = names[not self._compressed]
         self._other_transport = 'raw' if self._compressed else 'compressed'
@@ -84,4 +84,8 @@ class ImageTopic:
         count = self._node.count_publishers(self._other_name)
         if not count:
             return ''
-        return f'{self._other_name} has {count}: set image_transport to {self._other_transport}'
+        there = f'{self._other_name} has {count}'
+        if self._compressed and self._other_name.endswith(COMPRESSED):
+            base = self._other_name.removesuffix(COMPRESSED)
+            return f'{there}: give the topic as {base}, image_transport appends {COMPRESSED}'
+        return f'{there}: set image_transport to {self._other_transport}'

@@ -6,6 +6,7 @@ from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -99,6 +100,7 @@ def _describe(
         [
             *common_arguments(),
             *map(_argument, offered),
+            OpaqueFunction(function=_name_others, args=[specs, offered]),
             OpaqueFunction(function=make, args=[offered, camera_parameters]),
         ]
     )
@@ -112,6 +114,21 @@ def _argument(spec: ParameterSpec) -> DeclareLaunchArgument:
             spec.name, default_value='', choices=choices, description=description
         )
     return DeclareLaunchArgument(spec.name, default_value='', description=description)
+
+
+def _name_others(
+    context: LaunchContext, specs: Sequence[ParameterSpec], offered: Sequence[ParameterSpec]
+) -> None:
+    """Warn of parameters that were given as arguments: `ros2 launch` passes over them in silence.
+
+    No error, because the arguments of a launch file that includes this one come along.
+    """
+    for spec in specs:
+        if spec not in offered and spec.name in context.launch_configurations:
+            get_logger('mtl_split').warning(
+                f'{spec.name} is a parameter and no argument of this launch file, and goes to no '
+                'node: give it by params_file'
+            )
 
 
 def _edges(
@@ -178,6 +195,7 @@ def _node(
     }
     simulated = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     files = [arguments['params_file']] if arguments['params_file'] else []
+    parameters: dict[Any, Any] = {'use_sim_time': simulated, **given, **settings}
     # where security is on, see security/: each node has the keys of its own full name
     enclave = '/'.join(['', *filter(None, namespace.split('/')), executable])
     return Node(
@@ -185,7 +203,7 @@ def _node(
         executable=executable,
         name=executable,
         namespace=namespace,
-        parameters=[*files, {'use_sim_time': simulated, **given, **settings}],
+        parameters=[*files, parameters],
         remappings=remappings,
         ros_arguments=['--log-level', LaunchConfiguration('log_level'), '--enclave', enclave],
         output='screen',

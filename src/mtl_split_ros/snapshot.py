@@ -2,18 +2,23 @@
 """A folder with all that a bug report needs: pictures, feature map, parameters, diagnostics."""
 
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
+from rclpy.utilities import get_rmw_implementation_identifier
 
 from mtl_split_core.errors import MtlSplitError
 from mtl_split_ros.diagnostics import Updater
@@ -86,6 +91,7 @@ def offer_snapshot(
         texts: dict[str, Content] = {
             'parameters.yaml': parameters_yaml(node),
             'diagnostics.yaml': message_yaml(updater.latest()),
+            'versions.yaml': _versions(),
         }
 
         def write() -> Path:
@@ -133,6 +139,21 @@ def write_snapshot(directory: Path, node: str, files: Mapping[str, Content]) -> 
     except OSError as error:
         msg = f'no snapshot: {error}: correct the parameter snapshot_dir or make room there'
         raise MtlSplitError(msg) from error
+
+
+def _versions() -> str:
+    """What runs here, as YAML."""
+    found = {
+        'machine': platform.platform(),
+        'python': platform.python_version(),
+        'ros_distro': os.environ.get('ROS_DISTRO', 'from PyPI'),
+        'middleware': get_rmw_implementation_identifier(),
+    }
+    # which of them there are depends on where ROS came from
+    for name in ('mtl-split', 'rclpy', 'ros-rclpy', 'numpy', 'onnxruntime', 'constriction'):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return yaml.safe_dump(found, sort_keys=False)
 
 
 def _rename(scratch: Path, wanted: Path) -> Path:

@@ -14,6 +14,8 @@ from mtl_split_ros.windows import RateMeter
 
 SILENT_AFTER_S = 3.0
 REMIND_EVERY_S = 30.0
+COMPRESSED = '/compressed'
+"""What image_transport appends to the name of a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ def describe_silence(topic: str, kind: str, since: str, publishers: Publishers) 
     if publishers.incompatible:
         reason = publishers.incompatible[0].strip().rstrip(';')
         return f'{line} ({reason}); change it there or by qos_overrides.{topic}.subscription'
+    if publishers.other_types and topic.endswith(COMPRESSED) and kind.endswith('/Image'):
+        base = topic.removesuffix(COMPRESSED)
+        return f'{line}; set image_transport to compressed, and give the topic as {base}'
     if publishers.other_types:
         return f'{line}; set image_transport to match' if 'Image' in kind else line
     if publishers.total:

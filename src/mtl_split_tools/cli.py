@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 from types import FrameType, ModuleType
 from typing import NoReturn
 
@@ -87,6 +88,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE_ERROR, f'mtl-split: {message} (see `{self.prog} --help`)\n')
 
 
+class ShowVersion(argparse.Action):
+    """Prints the version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print it and leave with 0."""
+        print(f'mtl-split {version("mtl-split")}')
+        parser.exit()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -118,6 +128,7 @@ def _run(argv: list[str]) -> int:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument('--version', action=ShowVersion, nargs=0, help='print the version and exit')
     subparsers = parser.add_subparsers(metavar='COMMAND', required=True)
     run = None
     for name, (module_name, text) in COMMANDS.items():

@@ -18,6 +18,7 @@ from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.context_tables import ContextTables
 from mtl_split_core.entropy import SEAL, EntropyCoder
 from mtl_split_core.errors import BundleError, PacketError, RefusalReason
+from mtl_split_core.frequencies import TOTAL
 from mtl_split_core.tables import CodecTables
 
 
@@ -81,6 +82,68 @@ def test_round_trip(seed: int, channels: int, height: int, width: int, flat: boo
     payload = coder.encode(symbols, 0)
     np.testing.assert_array_equal(coder.decode(payload, 0, (height, width)), symbols)
     np.testing.assert_array_equal(coder.decode(memoryview(payload), 0, (height, width)), symbols)
+
+
+def reference_decode(payload: bytes, tables: CodecTables, size: tuple[int, int]) -> list[Any]:
+    """Decode with Python's integers alone, place by place, straight from the definitions."""
+    words, state = np.frombuffer(payload, '<u4').tolist(), 0
+    while words and state < 2**32:
+        state = state << 32 | words.pop()
+    assert tables.contexts is not None
+    given = tables.contexts
+    height, width = size
+    used = [c for c in range(tables.channels) if tables.length[0, c] > 1]
+    known = {
+        (c, y, x): 0 for c in used for y in range(-1, height + 1) for x in range(-1, width + 1)
+    }
+
+    def kept(c: int, y: int, x: int) -> int:
+        return max(-2, min(2, known[c, y, x]))
+
+    for number, around in enumerate(([], [(-1, -1), (-1, 1), (1, -1), (1, 1)],
+                                     [(-1, 0), (0, -1), (0, 1), (1, 0)])):  # fmt: skip
+        waiting: dict[int, list[tuple[int, int, int]]] = {}
+        for c in used:
+            for y in range(height):
+                for x in range(width):
+                    even = (y + x) % 2 == 0
+                    if (2 if not even else y % 2) != number:
+                        continue
+                    context = 0
+                    if number:
+                        near = [(y + dy, x + dx) for dy, dx in around]
+                        level = max(-2, min(2, sum(kept(c, *place) for place in near)))
+                        active = sum(abs(kept(other, *place)) for other in used for place in near)
+                        bounds = given.bounds[0, number - 1].tolist()
+                        busy = sum(active >= bound for bound in bounds)
+                        context = 1 + 15 * (number - 1) + 5 * busy + level + 2
+                    waiting.setdefault(int(given.choice[0, c, context]), []).append((c, y, x))
+        for table in sorted(waiting):
+            frequency = given.frequency[0, table].tolist()
+            for place in waiting[table]:
+                quantile, index = state % TOTAL, 0
+                while quantile >= frequency[index]:
+                    quantile, index = quantile - frequency[index], index + 1
+                state = (state // TOTAL) * frequency[index] + quantile
+                if state < 2**32 and words:
+                    state = state << 32 | words.pop()
+                known[place] = int(given.low[0]) + index
+    assert (state, words) == (SEAL, [])
+    low = tables.low[0].tolist()
+    return [
+        [[known.get((c, y, x), low[c]) for x in range(width)] for y in range(height)]
+        for c in range(tables.channels)
+    ]
+
+
+def test_the_coder_is_what_its_integers_say(smooth: NDArray[np.int32]) -> None:
+    """As any other machine would decode it: no floating point, no arrays."""
+    symbols = smooth.copy()
+    symbols[:, 1] = 3  # a channel of one symbol is left out
+    tables = fitted(symbols)
+    for frame in symbols[:2]:
+        payload = ContextCoder(tables).encode(frame, 0)
+        assert reference_decode(payload, tables, (16, 18)) == frame.tolist()
 
 
 def test_size_is_the_entropy_of_the_tables(smooth: NDArray[np.int32]) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,6 +44,26 @@ def test_mask_is_blended_and_unlabelled_pixels_stay(tiny_bundle: Bundle) -> None
     result = draw_overlay(image, replace(NOTHING, segmentation=Segmentation(mask)), tiny_bundle)
     assert (result[20:] == 90).all()
     assert (result[:20] != 90).any(axis=2).all()
+
+
+def test_legend_names_the_classes_of_the_mask(tiny_bundle: Bundle) -> None:
+    """Each at its own place, in its colour, which nothing else of the picture has."""
+    task = tiny_bundle.task(TaskType.SEGMENTATION)
+    assert task is not None
+    image = np.full((360, 480, 3), 90, np.uint8)
+    places = {}
+    for info in task.classes:
+        mask = np.full((360, 480), info.id, np.uint8)
+        results = replace(NOTHING, segmentation=Segmentation(mask))
+        drawn = draw_overlay(image, results, tiny_bundle)
+        rows, columns = (drawn == info.color).all(axis=2).nonzero()
+        assert columns.max() < 480 / 2
+        places[info.name] = rows.min(), rows.max()
+    ends = sorted(places.values())
+    assert all(above[1] < below[0] for above, below in pairwise(ends))
+    assert list(places.values()) == ends
+    nothing = replace(NOTHING, segmentation=Segmentation(np.full((360, 480), 255, np.uint8)))
+    np.testing.assert_array_equal(draw_overlay(image, nothing, tiny_bundle), image)
 
 
 def test_boxes_in_the_colour_of_their_class(tiny_bundle: Bundle) -> None:

@@ -73,8 +73,11 @@ NOT_RUN = {
     'ros2 bag play my_bag': 'rosbag2 is C++ and not on PyPI; `replay` publishes what it would',
     'ros2 bag play out/my_bag/results.mcap': 'the same',
     'sudo ufw allow from 10.0.0.0/24 to any port 7400:7449 proto udp': 'changes the firewall',
-    'sudo sysctl -w net.core.rmem_max=4194304': 'changes the kernel of the whole machine',
+    'sudo sysctl -w net.core.rmem_default=4194304 net.core.rmem_max=4194304': 'changes the kernel '
+    'of the whole machine',
     'docker compose -f docker/compose.yaml up --build server': 'needs a Docker daemon and network',
+    'docker compose -f docker/compose.yaml run --rm server mtl-split doctor': 'the same',
+    'sudo useradd --system mtl_split': 'changes the system',
     'sudo cp systemd/mtl-split-server.service /etc/systemd/system/': 'changes the system',
     'sudo systemctl enable --now mtl-split-server': 'needs systemd as the first process',
 }

@@ -13,6 +13,7 @@ from tests.made_profile import point
 from mtl_split_core.codecs import CodecId
 from mtl_split_core.profile import Mode, ProfilePoint
 from mtl_split_edge.decision import QueueState, Reason
+from mtl_split_edge.ladder import make_ladder
 from mtl_split_edge.link_estimate import LinkEstimate
 from mtl_split_edge.policy import Policy
 
@@ -47,6 +48,11 @@ LINKS = st.builds(
     answered=st.floats(0.2, 1),
 )
 SETTLE_S = 12.0
+
+
+def slower_by(share: float, seen: LinkEstimate) -> LinkEstimate:
+    slowness, sigma = seen.slowness * (1 + share), seen.slowness_sigma * (1 + share)
+    return replace(seen, slowness=slowness, slowness_sigma=sigma)
 
 
 @settings(max_examples=40)
@@ -130,3 +136,53 @@ def test_down_at_once(
         assert policy.expected_s(rung, after, QueueState()) <= SETTINGS.deadline_s
     if decision.point and decision.reason is not Reason.PROBE:
         assert decision.expected_s <= SETTINGS.deadline_s
+
+
+@settings(max_examples=40)
+@given(profiles(), st.lists(st.tuples(LINKS, st.floats(0.1, 3.0)), min_size=2, max_size=6))
+def test_up_one_step_at_a_time(
+    points: tuple[ProfilePoint, ...], links: list[tuple[LinkEstimate, float]]
+) -> None:
+    """A step up comes after a wait, and leaves out only what would be no better or not in time.
+
+    But where the present rung is not in time, what is in time is taken at once.
+    """
+    policy, ladder = Policy(points, SETTINGS), make_ladder(points, SETTINGS)
+    now, moved_at = 0.0, 0.0
+
+    def in_time(rung: ProfilePoint, seen: LinkEstimate) -> bool:
+        return policy.expected_s(rung, seen, QueueState()) <= SETTINGS.deadline_s
+
+    for estimate, seconds in links:
+        slower = slower_by(SETTINGS.headroom, estimate)
+        reserve = slower_by(SETTINGS.reserve, estimate)
+        for _ in range(round(seconds / SETTINGS.period_s)):
+            before = policy.rung
+            policy.decide(estimate, QueueState(), now)
+            after = policy.rung
+            up = before and after and ladder.index(after) > ladder.index(before)
+            if before and after and up and in_time(before, reserve):
+                least = policy.worth(before, slower)
+                above = ladder[ladder.index(before) + 1 :]
+                pays = [r for r in above if in_time(r, slower) and policy.worth(r, slower) > least]
+                assert after is pays[0]
+                assert now - moved_at >= SETTINGS.up_after_s - 1e-9
+            if before is not after:
+                moved_at = now
+            now += SETTINGS.period_s
+
+
+@settings(max_examples=40)
+@given(profiles(), LINKS)
+def test_probing_is_bounded_while_nothing_is_heard(
+    points: tuple[ProfilePoint, ...], before: LinkEstimate
+) -> None:
+    seconds = 30.0
+    policy = Policy(points, SETTINGS)
+    drive(policy, SETTLE_S, before)
+    decisions = drive(policy, seconds, replace(before, known=False), start=SETTLE_S)
+    probes = [d.probe or d.point for d in decisions if d.probe or d.reason is Reason.PROBE]
+    most = seconds / SETTINGS.probe_most_s
+    assert 0.85 * most <= len(probes) <= 1.05 * most + 1
+    least = min(point.bytes_p95 for point in make_ladder(points, SETTINGS))
+    assert {probe.bytes_p95 for probe in probes if probe} == {least}

@@ -10,15 +10,9 @@ from tests.faults.drive import Drive, write_made_profile
 from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_tools.lab import Lab, why_not
+from mtl_split_tools.lab import Lab
 
 CAMVID = Path(__file__).parents[2] / 'models' / 'camvid'
-
-
-@pytest.fixture(scope='session')
-def lab_rights() -> None:
-    if reason := why_not():
-        pytest.skip(f'no lab: {reason}')
 
 
 @pytest.fixture(scope='module')

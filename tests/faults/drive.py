@@ -198,6 +198,27 @@ class Drive:
             PATIENCE_S,
         )
 
+    def wait_for_link_trouble(self, since: float) -> None:
+        """Wait until the diagnostics say that frames do not get through."""
+        causes = {
+            'edge: link': 'the link loses packets or is slower than the stream',
+            'edge: answers': 'has shown no sign of the frames sent',
+        }
+        wait_for(
+            lambda: any(
+                text in finding.message and finding.level
+                for name, text in causes.items()
+                for finding in self.consumer.findings(name, since)
+            ),
+            'frames that do not get through, in the diagnostics',
+            PATIENCE_S,
+        )
+
+    def lost(self) -> int:
+        """Return how many frames did not arrive so far, by the newest diagnostics."""
+        found = self.consumer.findings('edge: link')
+        return int(found[-1].values['lost total']) if found else 0
+
     def _edge(self, *, wait: bool) -> Process:
         return self.lab.edge(
             wait=wait,

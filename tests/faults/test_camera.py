@@ -33,9 +33,11 @@ def test_stamps_jump_back(drive: Drive) -> None:
 
 
 def test_stamps_of_zero(drive: Drive) -> None:
+    began = time.monotonic()
     drive.camera.say('zero on')
     time.sleep(0.2)
     resumes(drive, time.monotonic())
+    drive.wait_for_finding('edge: image', 'stamps of zero', began)
     assert 'stamp of zero' in drive.edge.log
     drive.camera.say('zero off')
     time.sleep(0.2)
@@ -52,9 +54,12 @@ def test_camera_stops(drive: Drive) -> None:
 
 def test_images_change_size(drive: Drive) -> None:
     for size in ('320 240', '641 97', ''):
+        changed = time.monotonic()
         drive.camera.say(f'size {size}')
         time.sleep(0.2)
         resumes(drive, time.monotonic())
+        text = f'images are {size.replace(" ", "x") or "480x360"} now'
+        drive.wait_for_finding('edge: image', text, changed, level=0)
 
 
 def test_broken_images(drive: Drive) -> None:

@@ -28,12 +28,25 @@ def test_server_killed_and_started_again(drive: Drive) -> None:
 
 
 def test_edge_killed_and_started_again(drive: Drive) -> None:
+    killed = time.monotonic()
     drive.edge.kill()
-    time.sleep(0.5)
+    drive.wait_for_finding('server: features', 'no message on /features', killed)
     ready = drive.start_edge()
     drive.consumer.wait_for_answers(1, since=ready)
     assert drive.consumer.answers(since=ready)[0].at - ready <= within(1.0)
     assert drive.wait_for_answer_by(BY_SERVER, ready) <= within(RETURN_S)
+
+
+def test_server_starts_late(drive: Drive) -> None:
+    drive.server.kill()
+    drive.edge.kill()
+    alone = drive.start_edge()
+    soon = within(drive.deadline_s + FALLBACK_S)
+    assert drive.wait_for_answer_by(BY_EDGE, alone) <= soon
+    drive.wait_for_finding('edge: link', 'no server has reported yet', alone)
+    ready = drive.start_server()
+    assert drive.wait_for_answer_by(BY_SERVER, ready) <= within(RETURN_S)
+    assert drive.longest_gap_s(alone + soon, drive.settle()) <= within(LONGEST_GAP_S)
 
 
 def test_link_cut_for_five_seconds(drive: Drive) -> None:

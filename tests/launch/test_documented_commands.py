@@ -13,9 +13,10 @@ import pytest
 from tests.docs.made_clone import make_bag, make_camvid
 from tests.docs.runners import LAUNCH, SERVICES, of
 from tests.domains import own_domain
-from tests.launch.test_launch_files import Launched
+from tests.launch.launched import Launched
 from tests.tiny_bundle import with_other_tail
 
+pytest.importorskip('ros2launch', reason='`ros2 launch` comes with an installed ROS 2 only')
 pytestmark = pytest.mark.ros
 
 LAUNCHES = sorted({tuple(words[3:]) for page in of(LAUNCH).values() for words in page})

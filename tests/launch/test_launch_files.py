@@ -1,34 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The launch files, through the real `ros2 launch`."""
 
-import os
 import re
-import signal
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.domains import own_domain
+from tests.launch.launched import Launched
 
 from mtl_split_core.bundle import Bundle
 
 pytest.importorskip('ros2launch', reason='`ros2 launch` comes with an installed ROS 2 only')
 
 FILES = ('edge_server', 'edge', 'server', 'replay')
-PATIENCE_S = 30.0
-
-
-@pytest.fixture(scope='module')
-def environment() -> dict[str, str]:
-    """A graph of its own; a child finds the libraries of ROS 2 from PyPI itself."""
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith('_ROS_WHEELS')},
-        'ROS_DOMAIN_ID': str(own_domain()),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'PYTHONUNBUFFERED': '1',
-    }
 
 
 def ros2(*arguments: str, environment: dict[str, str]) -> str:
@@ -42,51 +26,6 @@ def ros2(*arguments: str, environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture
-def launched(environment: dict[str, str], tmp_path: Path) -> Iterator['Launched']:
-    launched = Launched(environment, tmp_path / 'output')
-    yield launched
-    launched.end()
-
-
-class Launched:
-    """One `ros2 launch`, ended with the test."""
-
-    def __init__(self, environment: dict[str, str], output: Path) -> None:
-        self._environment = environment
-        self._output = output
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, file: str, *arguments: str) -> None:
-        with self._output.open('w') as output:
-            self._process = subprocess.Popen(
-                ['ros2', 'launch', 'mtl_split', file, *arguments],
-                env=self._environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        return self._output.read_text()
-
-    def wait_for(self, *texts: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not all(text in self.output for text in texts):
-            assert time.monotonic() < deadline, f'{texts} did not all appear:\n{self.output}'
-            time.sleep(0.1)
-
-    def end(self) -> None:
-        if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(15)
-            finally:
-                if self._process.poll() is None:
-                    os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def test_executables(environment: dict[str, str]) -> None:
@@ -136,16 +75,23 @@ def test_arguments_reach_the_nodes(
         f'bundle:={tiny_bundle.path}',
         'namespace:=front',
         'rate:=1',
+        'score_threshold:=0.25',
+        'mask_smoothing:=5',
         f'params_file:={params}',
         'use_sim_time:=true',
     )
     launched.wait_for('[front.edge]: ready', '[front.server]: ready')
+    assert 'mask_smoothing is a parameter and no argument of this launch file' in launched.output
+    assert 'score_threshold is a parameter' not in launched.output
     wanted = {
         ('edge', 'rate'): '1',
         ('edge', 'codec'): 'float16',
         ('edge', 'image_transport'): 'raw',
         ('edge', 'use_sim_time'): 'True',
+        ('edge', 'score_threshold'): '0.25',
         ('server', 'class_id'): 'index',
+        ('server', 'score_threshold'): '0.25',
+        ('server', 'mask_smoothing'): '0',
     }
     for (node, name), value in wanted.items():
         options = ('--no-daemon', '--spin-time', '3', f'/front/{node}', name)

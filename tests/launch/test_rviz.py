@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage
 
 from mtl_split_ros.result_messages import MASK
+from mtl_split_tools.bags import open_bag
 
+ROOT = Path(__file__).parents[2]
 # Properties of rviz_default_plugins' ImageDisplay and of its topic (QosProfileProperty).
 IMAGE = {
     'Class', 'Name', 'Enabled', 'Value', 'Topic',
@@ -27,7 +31,7 @@ MANAGER = {
 
 
 def load() -> dict[str, Any]:
-    text = (Path(__file__).parents[2] / 'rviz/mtl_split.rviz').read_text()
+    text = (ROOT / 'rviz/mtl_split.rviz').read_text()
     content: dict[str, Any] = yaml.safe_load(text)
     return content
 
@@ -44,6 +48,14 @@ def test_keys_are_those_of_rviz() -> None:
         assert set(display['Topic']) == set(TOPIC)
         for key, allowed in TOPIC.items():
             assert allowed is None or display['Topic'][key] in allowed
+
+
+def test_fixed_frame_is_that_of_the_clip() -> None:
+    with open_bag(ROOT / 'samples/camvid_val/bag') as bag:
+        pictures = [c for c in bag.connections if c.topic == '/image/compressed']
+        _, _, data = next(iter(bag.messages(pictures)))
+    header = deserialize_message(data, CompressedImage).header
+    assert load()['Visualization Manager']['Global Options']['Fixed Frame'] == header.frame_id
 
 
 def test_topics_are_ours() -> None:

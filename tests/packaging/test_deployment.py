@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers, services and the ports of docs/two-machines.md name what exists."""
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,12 +18,18 @@ SIDES = ('edge', 'server')
 def test_compose_has_both_sides() -> None:
     compose = yaml.safe_load((ROOT / 'docker/compose.yaml').read_text())
     assert set(compose['services']) == set(SIDES)
+    page = (ROOT / 'docs/two-machines.md').read_text()
+    said = {'ROS_DOMAIN_ID', *re.findall(r'^export (ROS_\w+)', page, re.MULTILINE)}
+    assert len(said) >= 3
     for side, service in compose['services'].items():
         context = (ROOT / 'docker' / service['build']['context']).resolve()
         assert context == ROOT
         assert service['build']['dockerfile'] == f'docker/Dockerfile.{side}'
         assert (context / service['build']['dockerfile']).is_file()
         assert service['network_mode'] == 'host'
+        command = f'ros2 launch mtl_split {side}.launch.py ${{{side.upper()}_ARGUMENTS:-}}'
+        assert service['command'] == command
+        assert said <= set(service['environment'])
 
 
 @pytest.mark.parametrize('side', SIDES)
@@ -32,13 +40,41 @@ def test_dockerfile(side: str) -> None:
     known = r'(#|FROM |SHELL |WORKDIR |COPY |RUN |ENTRYPOINT |CMD |$)'
     assert [line for line in joined.splitlines() if not re.match(known, line)] == []
     assert f'"{side}.launch.py"' in text
+    lock = (ROOT / 'requirements/jazzy.txt').read_text()
+    (locked,) = re.findall(r'^constriction==(\S+)', lock, re.MULTILINE)
+    assert f'bamler-lab/constriction@v{locked} ' in joined
+
+
+def started(command: str, side: str, place: Path) -> str:
+    """Run the command of a unit in a folder with a `ros2` that prints what it is given."""
+    program, flag, script = shlex.split(command.replace('$$', '$'))
+    for name in ('setup.bash', 'ros2_ws/env.sh', 'ros2'):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text('#!/bin/sh\necho "$@"\n' if name == 'ros2' else '')
+    (place / 'ros2').chmod(0o755)
+    script = script.replace('/opt/ros/jazzy', str(place))
+    variables = {
+        'PATH': f'{place}{os.pathsep}{os.environ["PATH"]}',
+        f'{side.upper()}_ARGUMENTS': 'image_topic:=/camera/image_raw mode:=auto',
+    }
+    done = subprocess.run(
+        [program, flag, script], cwd=place, env=variables, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize('side', SIDES)
 def test_unit(side: str, tmp_path: Path) -> None:
     text = (ROOT / f'systemd/mtl-split-{side}.service').read_text()
     assert (ROOT / f'launch/{side}.launch.py').is_file()
-    assert f'ros2 launch mtl_split {side}.launch.py' in text
+    settings = dict(line.split('=', 1) for line in text.splitlines() if '=' in line)
+    assert settings['Restart'] == 'always'  # tests/launch has what `ros2 launch` exits with
+    assert settings['Environment'] == f'HOME=%S/{settings["StateDirectory"]}'
+    assert started(settings['ExecStart'], side, tmp_path).split() == [
+        *('launch', 'mtl_split', f'{side}.launch.py'),
+        *('image_topic:=/camera/image_raw', 'mode:=auto'),
+    ]
     if not shutil.which('systemd-analyze'):
         pytest.skip('no systemd-analyze here')
     # the user is made by whoever installs the unit

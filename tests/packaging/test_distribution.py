@@ -67,6 +67,7 @@ def test_it_runs_in_an_empty_environment(built: Path, rooms: set[str], tmp_path:
     run(python, '-m', 'pip', 'install', '--no-deps', wheel, cwd=tmp_path)
     program = tmp_path / 'env/bin/mtl-split'
     assert 'inspect' in run(program, '--help', cwd=tmp_path)
+    assert run(program, '--version', cwd=tmp_path).startswith('mtl-split ')
     # ROS is not there: what needs none works, by the bundle's path
     assert 'detection' in run(program, 'inspect', ROOT / 'models/camvid', cwd=tmp_path)
     run(python, '-c', 'import ' + ', '.join(sorted(rooms)), cwd=tmp_path)

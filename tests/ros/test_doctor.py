@@ -5,14 +5,18 @@ What it says of the usual faults is in test_complaints.py.
 """
 
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mtl_split.msg import LinkReport
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tests.ros.harness import BEST_EFFORT, Graph, image_msg, wait_for
@@ -24,6 +28,7 @@ from mtl_split_tools.cli import main
 pytestmark = pytest.mark.ros
 
 HZ = 10.0
+FAST = 'rmw_fastrtps_cpp'
 
 
 def examine(
@@ -70,6 +75,26 @@ def camera(graph: Graph, topic: str, ahead_s: float = 0.0) -> Iterator[None]:
         done.set()
         thread.join()
         graph.node.destroy_publisher(publisher)
+
+
+def receive_buffers() -> Iterator[int]:
+    """The sizes of this process's UDP sockets, as the kernel has them."""
+    for entry in Path('/proc/self/fd').iterdir():
+        with suppress(OSError), closing(socket.socket(fileno=os.dup(int(entry.name)))) as found:
+            if found.type == socket.SOCK_DGRAM and found.family == socket.AF_INET:
+                yield found.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def test_sockets_have_the_size_that_the_doctor_reads(graph: Graph) -> None:
+    """And that its remedy changes: a node of Fast DDS asks the kernel for none."""
+    if (
+        'FASTRTPS_DEFAULT_PROFILES_FILE' in os.environ
+        or get_rmw_implementation_identifier() != FAST
+    ):
+        pytest.skip('not what Fast DDS does by itself')
+    assert graph.node.get_name()
+    size = int(Path('/proc/sys/net/core/rmem_default').read_text())
+    assert set(receive_buffers()) == {size}
 
 
 def test_all_is_well(

@@ -8,7 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from mtl_split.msg import FeatureMap
+from rclpy.context import Context
+from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from tests.ros.harness import (
     BEST_EFFORT,
@@ -24,7 +27,10 @@ from vision_msgs.msg import Detection2DArray
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_edge.parameters import EDGE_PARAMETERS
+from mtl_split_ros import topic_watch
+from mtl_split_ros.image_topic import ImageTopic
 from mtl_split_ros.parameters import config_file
+from mtl_split_ros.status import Status
 from mtl_split_server.parameters import SERVER_PARAMETERS
 
 pytestmark = pytest.mark.ros
@@ -84,6 +90,40 @@ def test_a_camera_in_its_namespace_with_compressed_images(
     values = diagnostics.values('front/edge: image')
     assert values['topic'] == '/front/camera/image_raw/compressed'
     assert diagnostics.values('front/server: features')['topic'] == '/front/features'
+
+
+@pytest.mark.parametrize(
+    ('transport', 'remedy'),
+    [
+        ('raw', 'set image_transport to compressed, and give the topic as /side/image'),
+        ('compressed', 'give the topic as /side/image, image_transport appends /compressed'),
+    ],
+)
+def test_the_whole_name_of_a_compressed_topic(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, transport: str, remedy: str
+) -> None:
+    """As `ros2 topic list` has it; both transports lead to the name without the end."""
+    monkeypatch.setattr(topic_watch, 'SILENT_AFTER_S', 0.0)
+    name = '/side/image/compressed'
+    # a participant of its own: one cannot have a topic with two types
+    context = Context()
+    rclpy.init(context=context, domain_id=graph.domain)
+    camera = Node('camera', context=context)
+    camera.create_publisher(CompressedImage, name, RELIABLE)
+    images = ImageTopic(graph.node, transport, lambda _: None, name)
+    images.subscribe()
+
+    def said() -> str:
+        status = Status()
+        images.fill(status)
+        return status.message
+
+    try:
+        wait_for(lambda: remedy in said(), remedy)
+    finally:
+        images.unsubscribe()
+        camera.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_silence_says_what_is_wrong(

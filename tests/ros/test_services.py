@@ -247,7 +247,7 @@ def test_snapshot_of_the_server(at_first: Pair) -> None:
     pair.answer()
     folder = snapshot(pair, 'server')
     names = {'feature_map.cdr', 'feature_map.yaml', 'overlay.png', 'parameters.yaml'}
-    names |= {'diagnostics.yaml', 'missing.txt'}
+    names |= {'diagnostics.yaml', 'versions.yaml', 'missing.txt'}
     assert {path.name for path in folder.iterdir()} == names
     assert 'image.png: comes with overlay' in (folder / 'missing.txt').read_text()
     assert cv2.imread(str(folder / 'overlay.png')).shape == (HEIGHT, WIDTH, 3)

@@ -4,10 +4,13 @@
 import shutil
 import time
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 from mtl_split.msg import FeatureMap
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 from tests.ros.harness import Graph, header, image_msg, wait_for
 from tests.ros.test_cameras import frame_of
@@ -59,6 +62,9 @@ def test_a_snapshot_that_cannot_be_written(
     assert done, message
     (folder,) = (taken / 'shots').iterdir()
     assert message == str(folder)
+    versions = yaml.safe_load((folder / 'versions.yaml').read_text())
+    assert versions['mtl-split'] == version('mtl-split')
+    assert versions['middleware'] == get_rmw_implementation_identifier()
     # it never answered itself
     assert 'the server answers' in (folder / 'missing.txt').read_text()
     assert not (folder / 'overlay.png').exists()

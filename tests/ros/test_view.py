@@ -4,7 +4,8 @@
 from typing import Any
 
 import pytest
-from mtl_split.msg import FrameStatus
+from mtl_split.msg import FeatureMap, FrameStatus
+from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from tests.ros.harness import BEST_EFFORT, LATCHED, Graph, header, image_msg, wait_for
 from tests.tiny_bundle import street_image
@@ -63,3 +64,44 @@ def test_given_topic_is_taken(graph: Graph) -> None:
     camera.publish(image_msg(street_image(64, 48), header(2)))
     wait_for(lambda: seen, 'the picture')
     assert seen[0][:2] == ('/usb_cam/image_raw', Role.IMAGE)
+
+
+@pytest.mark.parametrize('packed', [False, True], ids=['raw', 'compressed beside it'])
+def test_the_picture_is_that_of_the_edge(graph: Graph, packed: bool) -> None:
+    """Whatever its topic was remapped to."""
+    space, name = f'/mapped{int(packed)}', f'/usb{int(packed)}/image_raw'
+    edge = Node('edge', namespace=space, context=graph.node.context)
+    edge.create_publisher(FeatureMap, 'features', BEST_EFFORT)
+    edge.create_subscription(Image, name, lambda _: None, BEST_EFFORT)
+    camera = graph.node.create_publisher(Image, name, BEST_EFFORT)
+    readers = 2  # the edge, and the view
+    if packed:
+        packed_name = f'{name}/compressed'
+        camera = graph.node.create_publisher(CompressedImage, packed_name, BEST_EFFORT)
+        wait_for(lambda: graph.node.count_publishers(packed_name), 'the other topic')
+        readers = 1
+    live = Live(graph.node, space, None, lambda *_: None)
+
+    def subscribed() -> bool:
+        live.look()
+        return camera.get_subscription_count() == readers
+
+    try:
+        wait_for(subscribed, 'the view to subscribe')
+    finally:
+        edge.destroy_node()
+
+
+def test_nothing_here_but_in_the_namespaces_of_cameras(graph: Graph) -> None:
+    """As with `cameras:=left,right`, where the doctor finds nothing wrong."""
+    live = Live(graph.node, '/nowhere', None, lambda *_: None)
+    live.look()
+    assert live.why_nothing() == 'no topics yet in /nowhere; `mtl-split doctor` says why'
+    for name in ('left', 'right'):
+        graph.node.create_publisher(FeatureMap, f'/{name}/features', BEST_EFFORT)
+
+    def says() -> bool:
+        live.look()
+        return 'but in /left, /right: choose one by --namespace' in live.why_nothing()
+
+    wait_for(says, 'both cameras')

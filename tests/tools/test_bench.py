@@ -20,6 +20,7 @@ from mtl_split_tools.bench.buffers import BYTES, large_buffers
 from mtl_split_tools.bench.command import bench_row, measure
 from mtl_split_tools.bench.other_bundles import load_others
 from mtl_split_tools.bench.plan import (
+    LINKS,
     Turn,
     by_session,
     check_ways,
@@ -36,7 +37,7 @@ from mtl_split_tools.lab.link import Loopback
 from mtl_split_tools.link_bench.frames import Frame, Measured
 from mtl_split_tools.link_bench.judge import Judge
 from mtl_split_tools.link_bench.plan import LOCAL, Cell
-from mtl_split_tools.link_bench.session import WINDOW, own_stages
+from mtl_split_tools.link_bench.session import RATE_HZ, WINDOW, own_stages
 
 
 def moving(count: int) -> list[NDArray[np.uint8]]:
@@ -66,6 +67,11 @@ def test_video_gives_a_picture_for_each_packet_and_starts_at_any_key(codec: str)
     assert decoder.decode(b'no video') is None
 
 
+def test_a_key_picture_comes_every_second_of_the_camera() -> None:
+    edge = pytest.importorskip('mtl_split_tools.bench.rival_edge', reason='needs ROS 2')
+    assert edge.FPS == RATE_HZ
+
+
 def test_names_of_rivals() -> None:
     assert parse_rival('h265:28').codec == 'h265'
     assert parse_rival('raw').depth == 1
@@ -80,7 +86,9 @@ def test_names_of_rivals() -> None:
 def test_plan_holds_every_way_over_every_link_and_groups_by_process(tiny_bundle: Bundle) -> None:
     ways = make_ways(tiny_bundle)
     check_ways(ways, tiny_bundle)
-    assert {'raw', 'float32', 'float16', 'local', 'auto', 'split:0', 'jpeg:80'} <= set(ways)
+    assert {'raw', 'float32', 'float16', 'local', 'auto', 'split:0', 'split:1'} <= set(ways)
+    assert {'jpeg:30', 'jpeg:50', 'jpeg:80', 'webp:80', 'h264:33', 'h265:33'} <= set(ways)
+    assert LINKS == ('unlimited', '20', '5', '1', '0.3')
     turns = make_turns(ways, ('unlimited', '5'), 2)
     assert len(turns) == len(set(turns)) == 2 * 2 * len(ways)
     assert len({turn.name for turn in turns}) == len(turns)

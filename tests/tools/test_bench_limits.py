@@ -9,7 +9,7 @@ import pytest
 from tests.tools.commands import fails
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_tools.bench import bare, limits, threads
+from mtl_split_tools.bench import bare, limits, messages, threads
 from mtl_split_tools.cli import main
 
 PERCENTILES = {'p50': 50.0, 'p95': 60.0, 'p99': 70.0}
@@ -41,6 +41,10 @@ SUMMARY: dict[str, Any] = {
         {'rate_hz': 15, 'answered': 1.0, **STREAM},
         {'rate_hz': 30, 'answered': 0.9, **STREAM},
     ],
+    'messages': [
+        {'bytes': 60_000, 'came': 0.5, 'delay_ms': PERCENTILES},
+        {'bytes': 500, 'came': 0.0, 'delay_ms': dict.fromkeys(PERCENTILES)},
+    ],
     'sizes': [{'width': 640, 'height': 480, 'answered': 1.0, **STREAM}],
     'work': {
         'split': {
@@ -68,8 +72,40 @@ def test_goals_are_set_beside_what_was_measured() -> None:
     assert set(parts) == set(limits.blocks({}))
     assert '| 30 Hz | 15.0 Hz, 90% | 50 | 60 |' in parts['rates']
     assert '640x480' in parts['sizes']
+    assert '| 60.0 kB | 50% | 50.00 | 60.00 |' in parts['messages']
+    assert '| 0.5 kB | 0% | - | - |' in parts['messages']
     assert '| tail | A | 2 | 9.0 | 10.0 | 16.0 |' in parts['threads']
     assert '| tail | B | 1 | no driver | - | - |' in parts['threads']
+
+
+def test_every_provider_that_is_there_is_tried(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = ['QuantumExecutionProvider', *threads.ELSEWHERE, 'CPUExecutionProvider']
+    monkeypatch.setattr(threads.onnxruntime, 'get_available_providers', lambda: there)
+    monkeypatch.setattr(threads, '_PICTURES', 1)
+    monkeypatch.setattr(threads, '_ROUNDS', 1)
+    monkeypatch.setattr(threads, 'LARGE', (64, 48))
+    found = threads.measure_threads(tiny_bundle)
+    for part in ('encoder', 'tail and boxes'):
+        rows = {row['where']: row for row in found if row['part'] == part}
+        assert list(rows) == ['QuantumExecutionProvider', 'CPUExecutionProvider']
+        assert 'QuantumExecutionProvider' in rows['QuantumExecutionProvider']['refusal']
+        assert rows['CPUExecutionProvider']['p50_ms'] > 0
+
+
+def test_messages_are_told_by_size() -> None:
+    sizes = (60_000, 500, 60_000, 500)
+    sent = [
+        {'sequence': number, 'bytes': size, 'at': number / 10} for number, size in enumerate(sizes)
+    ]
+    came = [{'sequence': number, 'at': number / 10 + 0.02 * number} for number in (0, 1, 3, 7)]
+    small, large = messages.rows_of(sent, came)
+    assert (small['bytes'], small['sent'], small['came']) == (500, 2, 1.0)
+    assert small['delay_ms']['p50'] == pytest.approx(40)
+    assert (large['bytes'], large['came']) == (60_000, 0.5)
+    assert large['delay_ms']['p95'] == pytest.approx(0)
+    assert messages.SIZES[-1] == 60_000
 
 
 def test_a_document_without_the_parts_is_refused_before_the_work(
@@ -100,6 +136,8 @@ def test_real_nodes_for_a_moment(
     assert all(row['cpu_ms'] > 0 for row in found['threads'])
     assert found['rates'][0]['answered'] > 0.5
     assert found['sizes'][0]['answered'] > 0.5
+    assert [row['bytes'] for row in found['messages']] == list(messages.SIZES)
+    assert all(row['delay_ms']['p50'] > 0 for row in found['messages'])
     assert found['work']['split']['server_cpu_ms'] > 0
     assert found['work']['tail_alone']['cpu_ms'] > 0
     assert found['work']['local']['edge_cpu_ms'] > found['bare']['encoder']['cpu_ms'] / 2

@@ -15,7 +15,7 @@ from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.errors import DataError
 from mtl_split_core.profile import Mode, machine_name, profile_path, save_profile
 from mtl_split_edge.fates import Outcome
-from mtl_split_tools.lab import Answer, FrameFate, Published, why_not
+from mtl_split_tools.lab import Answer, FrameFate, Published
 from mtl_split_tools.link_bench.command import profile_of_this_machine
 from mtl_split_tools.link_bench.frames import Frame, Measured, count_disorder, match_frames
 from mtl_split_tools.link_bench.judge import Judge, kept_answers
@@ -33,6 +33,7 @@ from mtl_split_tools.link_bench.rows import (
     compare_traces,
     cut_figures,
     judge_goals,
+    judge_trace,
     link_figures,
     make_row,
 )
@@ -159,6 +160,10 @@ def test_cut() -> None:
     assert found['fallback_ms'] == pytest.approx(100)
     assert found['gap_ms'] == pytest.approx(310)
     assert found['return_ms'] == pytest.approx(140)
+    assert found['missed_later'] == 0
+    # one that is missed once the edge answers is not the cut's
+    again = [*frames, edge(10.3, 3, 0.05), server(10.4, 4, None)]
+    assert cut_figures(measured(again), DEADLINE_S)['missed_later'] == 1
     silent = cut_figures(measured(frames[:2], 'split:0'), DEADLINE_S)
     assert silent['fallback_ms'] is silent['return_ms'] is None
     assert link_figures(CUT, measured(frames), DEADLINE_S)['link_mbit'] == 0
@@ -185,6 +190,23 @@ def test_goals_and_traces() -> None:
     assert found['best_fixed'] == 'split:0'
     assert found['fewer_misses'] == pytest.approx(0.8)
     assert compare_traces([row, fixed[1]]) is None
+    assert judge_trace('steps', found)['met']
+    assert not judge_trace('steps', {**found, 'fewer_misses': 0.19})['met']
+    nothing = {**found, 'fewer_misses': None}
+    assert not judge_trace('steps', nothing)['met']
+    assert judge_trace('steps', {**nothing, 'misses': 0.0})['met']
+
+
+@pytest.mark.parametrize(
+    ('fallback', 'later', 'met'), [(87, 0, True), (200, 0, True), (201, 0, False), (87, 1, False)]
+)
+def test_the_cut_is_a_goal_too(fallback: float, later: int, met: bool) -> None:
+    row = {'link': 'cut', 'transport': 'auto', 'fallback_ms': fallback, 'missed_later': later}
+    (goal,) = judge_goals([row, {**row, 'transport': 'split:3'}], {})
+    assert goal['met'] is met
+    assert f'after {fallback} ms' in goal['text']
+    (silent,) = judge_goals([{**row, 'fallback_ms': None}], {})
+    assert not silent['met']
 
 
 def test_tables_and_plots(judge: Judge) -> None:
@@ -213,9 +235,8 @@ def test_errors(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.ros
 @pytest.mark.slow
+@pytest.mark.usefixtures('lab_rights')
 def test_real_nodes_over_a_real_link(bundle: Bundle, judge: Judge, tmp_path: Path) -> None:
-    if reason := why_not():
-        pytest.skip(f'no lab: {reason}')
     assert profile_of_this_machine(bundle).machine == 'made-up'
     with Session(bundle, tmp_path, 0.25) as session:
         fast = session.measure(Cell(FAST, 'split:1'), 15)

@@ -24,6 +24,7 @@ from mtl_split_tools.bench_report.reading import (
     outside_network,
     read_run,
     stack_of,
+    unnamed_share,
 )
 from mtl_split_tools.bench_report.side_by_side import answers_at_hand, choose_rows
 from mtl_split_tools.marked import fill
@@ -151,11 +152,28 @@ def test_stages_add_up_to_the_whole(run: Run) -> None:
     by_way = {row['transport']: row for row in run.rows if row['link'] == 'unlimited'}
     stack = stack_of(by_way['split:3'])
     assert sum(stack.values()) == pytest.approx(40)
-    assert stack['between the nodes'] == pytest.approx(40 - 32)
+    # a millisecond of the edge has no name: it is not the link's
+    assert stack['between the nodes'] == pytest.approx(40 - 33)
+    assert stack['all else'] == pytest.approx(1 + 1)
     assert outside_network(by_way['split:3']) == pytest.approx(0.25)
     # What the edge does to a picture is coding, not a network.
     assert stack_of(by_way['jpeg:80'])['coding'] == pytest.approx(11)
     assert 'network on the edge' not in stack_of(by_way['jpeg:80'])
+
+
+def test_stages_are_held_against_the_totals_of_the_nodes(run: Run) -> None:
+    row = next(row for row in run.rows if row['transport'] == 'split:3')
+    assert unnamed_share(row) is None  # the server told no total
+    times = {**row['stages_ms'], 'server server': 22.0}
+    assert unnamed_share({**row, 'stages_ms': times}) == pytest.approx((1 + 1) / 40)
+    # too long a stage is as wrong as one that is missing
+    much = {**row, 'stages_ms': {**times, 'edge encode': 15.0}}
+    assert unnamed_share(much) == pytest.approx((4 + 1) / 40)
+    assert stack_of(much)['all else'] == pytest.approx(1 + 1)
+    mixed = {**much, 'transport': 'auto', 'end_to_end_ms': dict.fromkeys(('p50', 'p95', 'p99'), 6)}
+    told = blocks(Run(run.summary, [much, mixed], run.measured))['measured']
+    assert 'its own whole differ by at most 12% of the median time' in told
+    assert 'differ by' not in blocks(run)['measured']
 
 
 def test_document_has_all_parts(run: Run) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from mtl_split_core.errors import DataError
+from mtl_split_tools.bench.plan import UNLIMITED, make_turns
+from mtl_split_tools.bench.session import estimate_s
 from mtl_split_tools.bench_report.guard import (
     LOCAL,
     PICTURE,
@@ -18,7 +20,7 @@ from mtl_split_tools.bench_report.guard import (
     read_baseline,
     write_baseline,
 )
-from mtl_split_tools.bench_report.quick import BASELINE, report
+from mtl_split_tools.bench_report.quick import BASELINE, IMAGES, report
 
 ROOT = Path(__file__).parents[2]
 SPLIT = 'split:3'
@@ -112,6 +114,11 @@ def test_damaged_baseline_is_refused(text: str, tmp_path: Path) -> None:
 def test_baseline_of_other_ratios_is_refused() -> None:
     with pytest.raises(DataError, match='differs in delay; renew it with --update'):
         compare({**KNOWN, 'delay': 1.0}, KNOWN)
+
+
+def test_a_run_is_planned_for_less_than_three_minutes() -> None:
+    turns = make_turns((SPLIT, PICTURE, LOCAL, RAW), (UNLIMITED,), 1)
+    assert estimate_s(turns, IMAGES) < 120  # the rest is for the bare networks and the answers
 
 
 def test_baseline_that_ships_has_what_is_compared(rows: dict[str, dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from tests.tools.commands import environment, fails
@@ -27,6 +28,14 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert set(COMMANDS) <= set(re.findall(r'^ {4}([\w-]+)', text, re.MULTILINE))
     assert 'examples:' in text
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(['--version'])
+    assert ended.value.code == 0
+    package = ElementTree.parse(ROOT / 'package.xml')
+    assert capsys.readouterr().out == f'mtl-split {package.findtext("version")}\n'
 
 
 @pytest.mark.parametrize('name', [name for name in COMMANDS if name not in NEEDS_TORCH])

@@ -42,7 +42,7 @@ SUMMARY_KEYS = {
 TOPICS = {
     *('/image/compressed', '/camera_info', '/features', '/contract', '/link_report'),
     *('/detections', '/detections/label_info', '/segmentation/mask', '/segmentation/label_info'),
-    *('/classification', '/diagnostics'),
+    *('/classification', '/diagnostics', '/frame_status'),
 }
 
 
@@ -138,6 +138,9 @@ def test_writes_what_it_promises(clip: Path, tiny_bundle: Bundle, tmp_path: Path
             if connection.topic in ('/detections', '/segmentation/mask', '/classification'):
                 found = [message_stamp(data) for _, _, data in bag.messages([connection])]
                 assert found == stamps
+        (states,) = (c for c in bag.connections if c.topic == '/frame_status')
+        modes = {bag.deserialize(data, states.msgtype).mode for *_, data in bag.messages([states])}  # type: ignore[attr-defined]
+        assert modes == {'split'}
         (mask,) = (c for c in bag.connections if c.topic == '/segmentation/mask')
         message = bag.deserialize(next(bag.messages([mask]))[2], mask.msgtype)
         assert (message.width, message.height, message.encoding) == (WIDTH, HEIGHT, 'mono8')  # type: ignore[attr-defined]

@@ -82,6 +82,23 @@ FAULTS: dict[str, tuple[Scan, Level, str, str]] = {
         f'/image has 2 types: /camera publishes {COMPRESSED}; /edge wants {IMAGE}',
         'image_transport',
     ),
+    'the whole name': (
+        graph(
+            Topic('/image/compressed', (Endpoint(CAMERA, COMPRESSED),), (Endpoint(EDGE, IMAGE),))
+        ),
+        Level.ERROR,
+        '/image/compressed has 2 types',
+        'image_topic:=/image image_transport:=compressed',
+    ),
+    'the whole name, and the transport': (
+        graph(
+            topic('/image/compressed/compressed', COMPRESSED, '', EDGE),
+            topic('/image/compressed', COMPRESSED, CAMERA, ''),
+        ),
+        Level.ERROR,
+        'the nearest image topic is /image/compressed',
+        'image_topic:=/image image_transport:=compressed',
+    ),
     'QoS of ours': (
         graph(
             replace(

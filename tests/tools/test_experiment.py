@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.tools.commands import fails
 
-from mtl_split_core.errors import DataError
+from mtl_split_core.errors import BundleError, DataError
+from mtl_split_tools.experiments.extents import config_path, count, read_extent
 from mtl_split_tools.experiments.frame import (
     Cell,
     Result,
@@ -19,6 +21,8 @@ from mtl_split_tools.experiments.frame import (
     write_results,
 )
 from mtl_split_tools.experiments.registry import EXPERIMENTS
+
+ROOT = Path(__file__).parents[2]
 
 
 class Squares:
@@ -106,6 +110,52 @@ def test_results_hold_seeds_settings_and_notes(tmp_path: Path) -> None:
     table = (tmp_path / 'table.md').read_text()
     assert table.startswith('# squares, size small\n\n- Whole numbers.\n\n| n | square |\n')
     assert table.endswith('| n2 | 4 |\n')
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        (None, 'made.yaml: not readable'),
+        ('small: {a: 1}\nfull: {a: 1}', 'smoke is missing'),
+        ('smoke: {a: 1}\nsmall: {a: 0}\nfull: {a: 1}', 'small.a is 0, allowed is a whole number'),
+        ('smoke: {a: 1}\nsmall: {b: 1}\nfull: {a: 1}', 'small.a is missing'),
+        ('smoke: {a: 1}\nsmall: {a: 1}\nfull: {a: 1}\nhuge: {a: 1}', 'huge is not a known field'),
+    ],
+)
+def test_damaged_sizes_name_the_key(
+    text: str | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'experiments').mkdir()
+    if text:
+        (tmp_path / 'experiments/made.yaml').write_text(text)
+    with pytest.raises(BundleError, match=words):
+        count(read_extent('made.yaml', Size.SMALL, 'a'), 'a')
+
+
+def test_sizes_are_found_where_the_package_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert config_path('rate-accuracy.yaml') == ROOT / 'experiments/rate-accuracy.yaml'
+    installed = tmp_path / 'share/mtl_split/experiments/made.yaml'
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    assert config_path('made.yaml') == installed
+    (line,) = (x for x in (ROOT / 'CMakeLists.txt').read_text().splitlines() if 'samples' in x)
+    assert 'experiments' in line.split()
+
+
+def test_every_experiment_has_its_sizes_in_a_file() -> None:
+    wanted = {'loc-roc-sc': 'checked', 'one-vs-three': 'rounds', 'rate-accuracy': 'frames'}
+    for name, key in wanted.items():
+        content = yaml.safe_load((ROOT / f'experiments/{name}.yaml').read_text())
+        found = [content[size][key] for size in Size]
+        assert found == sorted(found)
+    for name in EXPERIMENTS.keys() - wanted - {'ablation', 'comparisons'}:
+        assert set(yaml.safe_load((ROOT / f'experiments/{name}.yaml').read_text())) == set(Size)
+    # what trains this project's own network
+    assert all((ROOT / f'experiments/trial-{size}.yaml').is_file() for size in Size)
 
 
 def test_names_and_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from tests.tools.commands import fails
 from tests.tools.test_eval import data
 
 from mtl_split_core.bundle import Bundle
+from mtl_split_core.document import Field
 from mtl_split_tools.cli import main
 from mtl_split_tools.experiments import rate_accuracy
 from mtl_split_tools.experiments.claims import Verdict
@@ -28,7 +29,8 @@ def tiny(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     monkeypatch.setattr(
         rate_accuracy, 'load_bundle', lambda n: tiny_bundle if n == 'camvid' else load(n)
     )
-    monkeypatch.setitem(rate_accuracy.FRAMES, Size.SMALL, 3)
+    extent = Field('a file', '', {'frames': 3})
+    monkeypatch.setattr(rate_accuracy, 'read_extent', lambda *_: extent)
     return tiny_bundle
 
 

@@ -54,6 +54,25 @@ def test_messages_reach_every_check_and_the_networks(tiny_bundle: Bundle) -> Non
     assert ended >= {f'refused: {reason}' for reason in reasons}
 
 
+REACHED = {
+    'contracts': (60, {'no message', 'noted'}),
+    'reports': (120, {'no message', 'impossible', "another server's", 'noted'}),
+    'images': (100, {'no message', 'refused: ImageError', 'converted'}),
+    'profiles': (30, {'refused: BundleError', 'loaded'}),
+    'bundles': (60, {'refused: BundleError', 'refused: BackendError', 'loaded'}),
+    'bags': (60, {'refused: DataError', 'read in part', 'read'}),
+}
+"""How inputs of each other kind end, and among how many of them."""
+
+
+@pytest.mark.parametrize('kind', sorted(KINDS.keys() - {'features'}))
+def test_every_other_kind_is_let_in_as_well_as_refused(kind: str, tiny_bundle: Bundle) -> None:
+    count, ends = REACHED[kind]
+    door = KINDS[kind].build(tiny_bundle)
+    ended = {outcome(door, make(door, 1, kind, number)) for number in range(count)}
+    assert ended >= ends
+
+
 def test_networks_run_for_a_share(tiny_bundle: Bundle) -> None:
     door = ServerDoor(tiny_bundle, networks_share=0.01)
     ended = [outcome(door, make(door, 1, 'features', number)) for number in range(300)]

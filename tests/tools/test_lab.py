@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from tests.allowance import within
+from tests.lab_rights import EXPECTED, need_lab
 
-from mtl_split_tools.lab.hosts import Host, LabError, why_not
-from mtl_split_tools.lab.link import SERVER_ADDRESS, Link
+from mtl_split_tools.lab.hosts import Host, LabError
+from mtl_split_tools.lab.link import SERVER_ADDRESS, Link, why_not
 from mtl_split_tools.lab.processes import Process, wait_for
 from mtl_split_tools.lab.stream import Answer, Published, Stream
 
@@ -47,8 +48,6 @@ for _ in range(count):
 BARE = [sys.executable, '-S', '-c']  # without the site packages: it starts at once
 
 pytestmark = pytest.mark.real_time
-NO_LAB = why_not()
-needs_lab = pytest.mark.skipif(bool(NO_LAB), reason=f'no lab: {NO_LAB}')
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def able_to(link: Link, **shape: float) -> str:
     return ''
 
 
-@needs_lab
+@pytest.mark.usefixtures('lab_rights')
 class TestLink:
     def test_everything_passes_at_first(
         self, hosts: tuple[Host, Host], link: Link, tmp_path: Path
@@ -145,7 +144,7 @@ class TestLink:
             assert through(hosts, tmp_path, count=1)[0] - started >= 0.3
 
 
-@needs_lab
+@pytest.mark.usefixtures('lab_rights')
 class TestCleanUp:
     def test_nothing_outlives_a_killed_owner(self, tmp_path: Path) -> None:
         program = """
@@ -197,6 +196,17 @@ time.sleep(60)
 def test_machine_without_the_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('PATH', '/nowhere')
     assert 'no ip, tc' in why_not()
+
+
+def test_where_rights_are_expected_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(EXPECTED, raising=False)
+    need_lab('')
+    with pytest.raises(pytest.skip.Exception, match='no lab: no rights'):
+        need_lab('no rights')
+    monkeypatch.setenv(EXPECTED, '1')
+    need_lab('')
+    with pytest.raises(AssertionError, match='no lab: no rights'):
+        need_lab('no rights')
 
 
 def state(pid: int) -> str:

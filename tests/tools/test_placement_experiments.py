@@ -28,7 +28,6 @@ from mtl_split_tools.experiments.pieces import (
     measure_pieces,
 )
 from mtl_split_tools.experiments.shaped_link import Check, check_on_link
-from mtl_split_tools.lab import why_not
 
 __all__ = ['data']
 
@@ -203,10 +202,9 @@ def test_loc_roc_sc(
 @pytest.mark.ros
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures('lab_rights')
 def test_a_computed_latency_is_held_against_real_nodes(tiny_bundle: Bundle, tmp_path: Path) -> None:
     pytest.importorskip('rclpy', reason='needs ROS 2')
-    if reason := why_not():
-        pytest.skip(reason)
     pieces = {'split:1': Piece(1.0, 500.0, 1.0)}
     found = check_on_link(tiny_bundle, pieces, [Check('split:1', 0.5)], 2, tmp_path)
     (row,) = found['rows']

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.tiny_bundle import street_image
 from tests.tools.commands import fails
 
 from mtl_split_core.bundle import Bundle, load_bundle
@@ -18,6 +19,7 @@ from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_tools.cli import main
 from mtl_split_tools.marked import fill
+from mtl_split_tools.sweep import overlays
 from mtl_split_tools.sweep.bd_rate import bytes_for, compare, frontier
 from mtl_split_tools.sweep.document import PARTS
 from mtl_split_tools.sweep.symbols import channel_bits, sent_bits, temporal_contexts
@@ -98,6 +100,25 @@ def test_contexts_find_what_there_is() -> None:
     # Half of the frames repeat the one before: a symbol is that of before with 2/3, else 1/6 each.
     entropy = np.log2(3 / 2) * 2 / 3 + np.log2(6) / 3
     assert found['previous'] == pytest.approx(bits * entropy / np.log2(3), rel=0.02)
+
+
+def test_overlays_are_at_1_2_4_and_8_kilobytes(
+    tiny_bundle: Bundle,
+) -> None:
+    """The rate that is nearest to each, once; beside it the largest JPEG of no more bytes."""
+    assert overlays.TARGETS == (1000, 2000, 4000, 8000)
+    shipped = load_bundle(ROOT / 'models/camvid')
+    sizes = [rate.bytes_mean or 0.0 for rate in shipped.rates]
+    shown = overlays.nearest_rates(shipped, sizes)
+    assert [round(np.log2(sizes[rate] / 1000)) for rate in shown] == [0, 1, 2, 3]
+    assert overlays.nearest_rates(tiny_bundle, [950.0, 3000.0]) == [0, 1]
+    assert overlays.nearest_rates(tiny_bundle, [10.0, 950.0]) == [1]
+
+    image = street_image(480, 360, 0)
+    for size in (2000, 8000):
+        transport, data = overlays._picture_of(image, size)
+        assert len(data) <= size
+        assert transport.quality >= 10
 
 
 def test_fill_wants_all_parts() -> None:

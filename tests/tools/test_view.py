@@ -298,7 +298,8 @@ def test_page_is_served_from_here(tmp_path: Path) -> None:
 
 
 def test_foxglove_layout_holds_together() -> None:
-    layout = json.loads((ROOT / 'foxglove/mtl_split.json').read_text())
+    text = (ROOT / 'foxglove/mtl_split.json').read_text()
+    layout = json.loads(text)
 
     def panels(node: Any) -> list[str]:
         if isinstance(node, str):
@@ -308,6 +309,13 @@ def test_foxglove_layout_holds_together() -> None:
         return panels(node['first']) + panels(node['second'])
 
     assert sorted(panels(layout['layout'])) == sorted(layout['configById'])
+    listed = (ROOT / 'README.md').read_text().partition('\n## Topics\n')[2].partition('\n## ')[0]
+    names = set(re.findall(r'`(/?[a-z_]+(?:/[a-z_]+)*)`', listed))
+    shown = re.findall(r'"(?:imageTopic|topic|topicToRender|topicPath)": "([^".]+)', text)
+    assert len(shown) == 5
+    assert all(topic in names or topic.removeprefix('/') in names for topic in shown)
+    # with one, the panel waits for a calibration, and that of a clip may be none
+    assert 'calibrationTopic' not in text
     fields = {
         '/frame_status': set(FrameStatus.get_fields_and_field_types()),
         '/link_report': set(LinkReport.get_fields_and_field_types()),

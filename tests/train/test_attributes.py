@@ -224,6 +224,9 @@ def test_3dshapes_with_wrong_labels(h5_folder: Path, tmp_path: Path) -> None:
     path.write_bytes(b'no HDF5')
     with pytest.raises(DataError, match='cannot be read as HDF5'):
         read_attributes('3dshapes', tmp_path, 'train')
+    path.rename(tmp_path / 'shapes.h5')
+    with pytest.raises(DataError, match=r'is missing; .*gs://3d-shapes; it holds shapes\.h5$'):
+        read_attributes('3dshapes', tmp_path, 'train')
 
 
 def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -242,7 +245,7 @@ WRONG: list[tuple[str, str, Callable[[Path], None], str]] = [
     ('medic', 'train', rewrite('MEDIC_train.tsv', 'data/a/1', '../x'), 'which is no file in'),
     ('medic', 'train', lambda root: (root / 'MEDIC_train.tsv').write_bytes(b'\xff'), 'must hold'),
     ('medic', 'dev', lambda _root: None, "no split 'dev'; it has train, val, test"),
-    ('faces', 'test', lambda _root: None, 'has no pictures; put those of FACES there'),
+    ('faces', 'test', lambda _root: None, 'test has no pictures; '),
     ('faces', 'train', lambda root: write_picture(root / 'train/me.jpg'), 'me.jpg is not named'),
     ('shapes', 'dev', lambda _root: None, "shapes has no split 'dev'"),
     ('moon', 'train', lambda _root: None, f'known are: {", ".join(READERS)}'),
@@ -260,6 +263,26 @@ def test_what_does_not_fit_is_named(
         read_attributes(name, tmp_path, split)
     assert said in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'tree'),
+    [('medic', 'MEDIC_train.tsv, MEDIC_dev.tsv'), ('faces', 'train/004_o_m_a_a.jpg, val/')],
+)
+def test_another_folder_is_told_what_should_be_there_and_what_is(
+    name: str, tree: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r'; it holds nothing$'):
+        read_attributes(name, tmp_path, 'train')
+    for number in range(8):
+        (tmp_path / f'other{number}').touch()
+    (tmp_path / 'album').mkdir()
+    with pytest.raises(DataError) as caught:
+        read_attributes(name, tmp_path, 'train')
+    deviation, told, found = str(caught.value).split('; ')
+    assert str(tmp_path) in deviation
+    assert told.startswith(f'{tmp_path} must hold {tree}')
+    assert found == 'it holds album/, other0, other1, other2, other3, other4 and 3 more'
 
 
 def test_a_missing_folder_and_damaged_pictures(tmp_path: Path) -> None:

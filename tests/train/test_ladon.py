@@ -243,11 +243,24 @@ def test_the_schedules_are_those_of_ladons_configuration() -> None:
     assert half[0] == rates[0] / 2
     assert rates_of(Stage.JOINT)[0] == 'AdamW'
     assert (Stage.DETECTION.clip, Stage.MIMIC.clip) == (1.0, None)
+    weights = [('a', torch.nn.Parameter(torch.ones(2)))]
+    for stage, decay in (
+        (Stage.DISTIL, 5e-4), (Stage.DETECTION, 1e-4), (Stage.SEGMENTATION, 1e-4),
+    ):  # fmt: skip
+        group = optimiser(stage, StageConfig(1, 2, 0.5), weights, 1)['optimizer'].param_groups[0]
+        assert (group['momentum'], group['weight_decay']) == (0.9, decay)
 
 
 def test_the_defaults_are_the_papers() -> None:
     config = make_config()
-    assert config.network.backbone == 'resnet50'
+    assert (config.network.backbone, config.network.form) == ('resnet50', 'published')
+    assert config.training == 'staged'
+    stages = (config.stages.mimic, config.stages.distil, config.stages.detection)
+    assert [(s.epochs, s.batch_size, s.learning_rate) for s in stages] == [
+        (10, 32, 1e-3), (10, 16, 1e-3), (26, 8, 0.02),
+    ]  # fmt: skip
+    assert config.stages.segmentation.learning_rate == 0.02
+    assert PUBLISHED_BETAS == (0.32, 1.28, 5.12, 10.24, 20.48)
     names = [f'beta-{beta}' for beta in sorted(PUBLISHED_BETAS, reverse=True)]
     assert config.networks() == {n: (float(n[5:]),) for n in names}
     extended = make_config(network={'form': 'extended'})

@@ -11,7 +11,7 @@ import pytest
 from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_tools.lab import Lab, Process, why_not
+from mtl_split_tools.lab import Lab, Process
 from mtl_split_tools.lab.hosts import Host, leashed
 from mtl_split_tools.lab.link import DEVICE, EDGE_ADDRESS, SERVER_ADDRESS
 from mtl_split_tools.lab.processes import wait_for
@@ -46,9 +46,7 @@ giver.sendto(b'to one', ('{SERVER_ADDRESS}', 7999))
 
 
 @pytest.fixture(scope='module')
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    if reason := why_not():
-        pytest.skip(f'no lab: {reason}')
+def bundle(lab_rights: None, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_tiny_bundle(tmp_path_factory.mktemp('bundles') / 'tiny')
 
 

@@ -16,6 +16,8 @@ from mtl_split_core.encode import EncodeStage
 from mtl_split_core.tail import TailStage
 from mtl_split_tools.bench.bare import THREADS, beside_an_edge
 from mtl_split_tools.bench.buffers import large_buffers
+from mtl_split_tools.bench.messages import COLUMNS as MESSAGE_COLUMNS
+from mtl_split_tools.bench.messages import measure_messages, message_rows
 from mtl_split_tools.bench.plan import UNLIMITED, make_condition
 from mtl_split_tools.bench.record import describe_machine, describe_settings
 from mtl_split_tools.bench.threads import COLUMNS as THREAD_COLUMNS
@@ -34,9 +36,9 @@ from mtl_split_tools.marked import fill, markdown
 
 COMMAND = 'bench-limits'
 DESCRIPTION = """Measure how long a start takes, how many images a second the nodes answer, what the
-size of the image costs, what the processors spend beside the network itself, and what threads and
-execution providers bring. Over a link without limits, or the loopback device where there are no
-rights. Stop what else runs first."""
+size of an image and of a message costs, what the processors spend beside the network itself, and
+what threads and execution providers bring. Over a link without limits, or the loopback device where
+there are no rights. Stop what else runs first."""
 EPILOG = """examples:
   mtl-split bench-limits
   mtl-split bench-limits --doc docs/performance.md
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     loopback = bool(why_not())
     folder = options.out / 'nodes'
     with progress_bar() as progress:
-        task = progress.add_task('threads', total=_STARTS + len(RATES_HZ) + len(SIZES) + 3)
+        task = progress.add_task('threads', total=_STARTS + len(RATES_HZ) + len(SIZES) + 4)
 
         def done(what: str) -> None:
             progress.update(task, advance=1, description=what)
@@ -87,7 +89,11 @@ def run(options: argparse.Namespace) -> int:
             'starts_s': measure_starts(bundle, folder, done, loopback=loopback),
             **measure_streams(bundle, folder, done, loopback=loopback),
             'work': measure_work(bundle, folder, done, loopback=loopback),
+            'messages': measure_messages(
+                folder, _SECONDS, large_buffers(folder), loopback=loopback
+            ),
         }
+        done('messages')
     write_json(options.out / 'summary.json', summary)
     _show(summary, progress)
     if options.doc:
@@ -212,7 +218,7 @@ def measure_work(bundle: Bundle, folder: Path, done: Done, *, loopback: bool) ->
 def blocks(summary: Figures) -> dict[str, str]:
     """Return the parts of the document by name; an empty summary gives their names."""
     if not summary:
-        return dict.fromkeys(('measured', 'goals', 'rates', 'sizes', 'threads'), '')
+        return dict.fromkeys(('measured', 'goals', 'rates', 'sizes', 'messages', 'threads'), '')
     machine, settings = summary['machine'], summary['settings']
     return {
         'measured': (
@@ -222,6 +228,7 @@ def blocks(summary: Figures) -> dict[str, str]:
         'goals': markdown(('what', 'goal', 'measured'), goals(summary)),
         'rates': markdown(('camera', *_COLUMNS), _rows(summary['rates'], _rate_name)),
         'sizes': markdown(('image', *_COLUMNS), _rows(summary['sizes'], _size_name)),
+        'messages': markdown(MESSAGE_COLUMNS, message_rows(summary['messages'])),
         'threads': markdown(THREAD_COLUMNS, thread_rows(summary['threads'])),
     }
 
@@ -286,3 +293,4 @@ def _show(summary: Figures, progress: Progress) -> None:
     console.print(table('by rate', ('camera', *_COLUMNS), _rows(summary['rates'], _rate_name)))
     console.print(table('threads', THREAD_COLUMNS, thread_rows(summary['threads'])))
     console.print(table('by size', ('image', *_COLUMNS), _rows(summary['sizes'], _size_name)))
+    console.print(table('by message', MESSAGE_COLUMNS, message_rows(summary['messages'])))

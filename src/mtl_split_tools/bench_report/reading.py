@@ -102,7 +102,8 @@ def fps_of(measured: Sequence[Row]) -> float:
 def stack_of(row: Row) -> dict[str, float]:
     """Return where the median time of an image goes, by the names of the picture of stages.
 
-    What neither node has measured lies between them: DDS, link, and the consumer's end.
+    What a node took as a whole and no stage of its names is `all else`. What neither node has
+    measured lies between them: DDS, link, and the consumer's end.
     """
     stack: dict[str, float] = {}
     for stage, value in row['stages_ms'].items():
@@ -112,10 +113,22 @@ def stack_of(row: Row) -> dict[str, float]:
         if stage == 'edge encode':
             name = 'network on the edge' if _runs_encoder(row['transport']) else 'coding'
         stack[name] = stack.get(name, 0.0) + value
+    if unnamed := sum(max(0.0, rest) for rest in _unnamed_ms(row)):
+        stack['all else'] = stack.get('all else', 0.0) + unnamed
     whole = row['end_to_end_ms']['p50']
     if whole is not None:
         stack['between the nodes'] = max(0.0, whole - sum(stack.values()))
     return stack
+
+
+def unnamed_share(row: Row) -> float | None:
+    """Return by how much stages and the nodes' own totals differ, as a share of the median time.
+
+    What is left over is no check: it is called `between the nodes`. This is one. None where a node
+    told no total, or nothing was answered.
+    """
+    whole, rests = row['end_to_end_ms']['p50'], _unnamed_ms(row)
+    return float(sum(map(abs, rests)) / whole) if whole and len(rests) == len(_TOTALS) else None
 
 
 def outside_network(row: Row) -> float | None:
@@ -126,6 +139,21 @@ def outside_network(row: Row) -> float | None:
     return float(
         1 - (stack.get('network on the edge', 0.0) + stack['network on the server']) / whole
     )
+
+
+def _unnamed_ms(row: Row) -> list[float]:
+    """Return what the total of each node has beyond its stages; of those that told one."""
+    times = {stage: value for stage, value in row['stages_ms'].items() if value is not None}
+    return [
+        times[total]
+        - sum(
+            value
+            for stage, value in times.items()
+            if stage != total and stage.split(' ')[0] == total.split(' ')[0]
+        )
+        for total in _TOTALS
+        if total in times
+    ]
 
 
 def _runs_encoder(transport: str) -> bool:

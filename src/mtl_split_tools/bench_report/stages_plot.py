@@ -54,7 +54,7 @@ def draw_stages(rows: Sequence[Row], stacks: Mapping[str, Mapping[str, float]]) 
         axes.text(reach, place, f'  {begin:.0f} ms', va='center', fontsize=10, fontweight='bold')
     ends = (sum(stack.values()) for stack in stacks.values())
     most = (spread[1] for row in ordered if (spread := limits(row, 'end_to_end_ms', 'p50')))
-    longest = max(*ends, *most, 1.0)
+    longest = max([*ends, *most, 1.0])
     axes.set(
         xlim=(0, 1.1 * longest),
         ylim=(-0.6, len(ordered) - 0.4),

@@ -18,7 +18,7 @@ from typing import TextIO
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from mtl_split.msg import FeatureMap, LinkReport, SplitContract
+from mtl_split.msg import FeatureMap, FrameStatus, LinkReport, SplitContract
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -59,6 +59,7 @@ def topics(image: str, results: list[str]) -> list[Topic]:
         Topic('/camera_info', CameraInfo, reliable=False),
         Topic('/features', FeatureMap),
         Topic('/contract', SplitContract, latched=True),
+        Topic('/frame_status', FrameStatus),
         Topic('/link_report', LinkReport),
         *(Topic(name, kinds.get(name, Classification)) for name in results),
         Topic('/detections/label_info', LabelInfo, latched=True),

@@ -45,7 +45,7 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> Iterator[F
     yield _check_domain(environment)
     yield from _check_discovery(environment)
     yield from check_packages(environment, Path(__file__).resolve().parents[3] / 'requirements')
-    yield check_buffers(Path('/proc/sys/net/core/rmem_max'))
+    yield check_buffers(Path('/proc/sys/net/core'))
     yield from _check_limits(Path('/dev/shm'))
 
 
@@ -206,17 +206,21 @@ def _some(names: list[str]) -> str:
     return ', '.join(names[:_SHOWN]) + (f' and {rest} more' if rest > 0 else '')
 
 
-def check_buffers(path: Path) -> Finding:
-    """Judge the largest socket buffer that a process may ask for.
+def check_buffers(settings: Path) -> Finding:
+    """Judge what a socket receives into that asks for nothing, as those of Fast DDS.
 
     Args:
-        path: File in which the kernel tells it, bytes.
+        settings: Directory in which the kernel tells its limits, bytes.
     """
-    remedy = f'sudo sysctl -w net.core.rmem_max={PICTURE_BUFFER}'
+    # Fast DDS takes the first as it is; others ask for a size and get up to the second
+    names = ('rmem_default', 'rmem_max')
+    values = ' '.join(f'net.core.{name}={PICTURE_BUFFER}' for name in names)
+    remedy = f'sudo sysctl -w {values}'
+    path = settings / names[0]
     if not path.is_file():
         return Finding(Level.OK, AREA, f'{path} is not visible here, socket buffers unknown')
     size = int(path.read_text())
-    what = f'net.core.rmem_max is {size} bytes'
+    what = f'sockets receive into {size} bytes (net.core.{names[0]})'
     if size < LEAST_BUFFER:
         return Finding(Level.WARN, AREA, f'{what}: packets are lost in bursts', remedy)
     if size < PICTURE_BUFFER:

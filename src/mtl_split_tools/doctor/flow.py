@@ -152,8 +152,8 @@ def check_link(scan: Scan) -> Iterator[Finding]:
         if share > LOSS_WARN:
             level = Level.ERROR if share > LOSS_ERROR else Level.WARN
         remedy = (
-            'send less: a lower rate, or mode auto; larger net.core.rmem_max on the server; a '
-            'better place for the antenna'
+            'send less: a lower rate, or mode auto; larger net.core.rmem_default on the server; '
+            'a better place for the antenna'
         )
         yield Finding(level, LINK, what, remedy if level else '')
         yield from _check_server(edge, reports)

@@ -129,6 +129,9 @@ def _check_types(topic: Topic) -> Iterator[Finding]:
         ]
         images = {IMAGE, COMPRESSED} & set(topic.kinds)
         remedy = 'set image_transport of the edge to match' if images else 'remap one of them'
+        if images and topic.name.endswith(SUFFIX):
+            base = topic.name.removesuffix(SUFFIX)
+            remedy = f'give the edge image_topic:={base} image_transport:=compressed'
         what = f'{topic.name} has {len(topic.kinds)} types: {"; ".join(sides)}'
         yield Finding(Level.ERROR, AREA, what, remedy)
 

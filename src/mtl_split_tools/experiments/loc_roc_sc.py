@@ -18,6 +18,7 @@ from mtl_split_core.profile import Mode
 from mtl_split_tools.console import MISSING, figure, kilobytes
 from mtl_split_tools.experiments import shaped_link, where_to_split
 from mtl_split_tools.experiments.claims import Claim
+from mtl_split_tools.experiments.extents import count, read_extent
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
 from mtl_split_tools.experiments.loc_roc_sc_findings import find, judge_ways
 from mtl_split_tools.experiments.loc_roc_sc_plot import draw_latencies, draw_memory
@@ -54,6 +55,7 @@ NOTES = (
     "link rates of the MTL-Split paper are not in our notes, the slowest here is of Ladon's.",
 )
 CHECK = 'shaped-link'
+CONFIG = 'loc-roc-sc.yaml'
 _TABLE_MBIT = LINKS_MBIT[:-1]
 _SHIPPED = 'camvid'
 _HEADS = (8, 4)
@@ -78,11 +80,19 @@ class Extent:
     checked: int
 
 
-EXTENTS = {
-    Size.SMOKE: Extent(('mobilenet_v3_small',), 64, 1, 1, 4),
-    Size.SMALL: Extent(PUBLISHED_BACKBONES, 224, 4, 5, 20),
-    Size.FULL: Extent(PUBLISHED_BACKBONES, 224, 32, 5, 100),
-}
+def read(size: Size) -> Extent:
+    """Return how much is measured at a size.
+
+    Raises:
+        BundleError: experiments/loc-roc-sc.yaml is missing or wrong; names the dotted key.
+    """
+    counts = ('side', 'frames', 'rounds', 'checked')
+    extent = read_extent(CONFIG, size, 'backbones', *counts)
+    known = '|'.join(PUBLISHED_BACKBONES)
+    backbones = extent['backbones'].items(1, len(PUBLISHED_BACKBONES))
+    return Extent(
+        tuple(name.text(known) for name in backbones), *(count(extent, key) for key in counts)
+    )
 
 
 class Experiment:
@@ -95,7 +105,7 @@ class Experiment:
     """
 
     def __init__(self, size: Size, seed: int, data: str | None) -> None:
-        self._extent = EXTENTS[size]
+        self._extent = read(size)
         self._seed = seed
         self._data = data
         self._bundle = load_bundle(_SHIPPED)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mtl_split_tools.experiments.claims import Claim
 from mtl_split_tools.experiments.comparisons import JOINT, ROWS
+from mtl_split_tools.experiments.extents import config_path
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
 from mtl_split_tools.experiments.mtl_vs_stl_report import (
     draw_comparisons,
@@ -21,7 +22,6 @@ from mtl_split_tools.experiments.mtl_vs_stl_report import (
 )
 from mtl_split_tools.experiments.training import (
     changed,
-    config_path,
     data_folder,
     load_base,
 )

@@ -17,6 +17,7 @@ from mtl_split_core.profile import Mode
 from mtl_split_tools.console import figure, kilobytes
 from mtl_split_tools.experiments import where_to_split
 from mtl_split_tools.experiments.claims import Claim
+from mtl_split_tools.experiments.extents import count, read_extent
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
 from mtl_split_tools.experiments.one_vs_three_findings import find, judge_headlines
 from mtl_split_tools.experiments.one_vs_three_plot import draw_bundles
@@ -69,7 +70,7 @@ class Extent:
     rounds: int
 
 
-EXTENTS = {Size.SMOKE: Extent(1, 1), Size.SMALL: Extent(4, 5), Size.FULL: Extent(32, 5)}
+CONFIG = 'one-vs-three.yaml'
 
 
 class Experiment:
@@ -82,7 +83,8 @@ class Experiment:
     """
 
     def __init__(self, size: Size, seed: int, data: str | None) -> None:
-        self._extent = EXTENTS[size]
+        extent = read_extent(CONFIG, size, 'frames', 'rounds')
+        self._extent = Extent(count(extent, 'frames'), count(extent, 'rounds'))
         self._seed = seed
         self._data = data
         self._bundles = {_SHIPPED: load_bundle(_SHIPPED)}

@@ -12,6 +12,7 @@ from mtl_split_core.errors import DataError
 from mtl_split_tools.console import figure, kilobytes
 from mtl_split_tools.evaluation import Stages
 from mtl_split_tools.experiments.claims import Claim
+from mtl_split_tools.experiments.extents import count, read_extent
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
 from mtl_split_tools.experiments.rate_accuracy_claims import judge_rates
 from mtl_split_tools.experiments.rate_accuracy_plot import draw_bundles
@@ -27,8 +28,7 @@ NOTES = (
     'BD-rate: mean bytes of Z_b against those of the rival at equal accuracy, where both reach it. '
     'At its best: full or half size, with or without rounding of Z_b; see docs/codec.md.',
 )
-FRAMES = {Size.SMOKE: 2, Size.SMALL: 25, Size.FULL: 100_000}
-"""At most so many, spread over the data."""
+CONFIG = 'rate-accuracy.yaml'
 
 _ROUNDED = ' rounded'
 _WAYS = {'split': 'Z_b, rate', 'raw': 'uncompressed', 'jpeg': 'JPEG', 'webp': 'WebP'}
@@ -47,12 +47,12 @@ class Experiment:
     partial = True
 
     def __init__(self, size: Size, seed: int, data: str | None) -> None:
-        self._size = size
+        self._frames = count(read_extent(CONFIG, size, 'frames'), 'frames')
         self._seed = seed
         self._data = data
         self._bundles = {'camvid': load_bundle('camvid')}
         where = data or 'the shipped clip'
-        frames = f'at most {FRAMES[size]} frames of {where}, spread over it.'
+        frames = f'at most {self._frames} frames of {where}, spread over it.'
         self.notes: Sequence[str] = (*NOTES, f'Size {size}: {frames}')
 
     def take_bundles(self, names: Sequence[str]) -> None:
@@ -74,7 +74,7 @@ class Experiment:
 
     def cells(self) -> Sequence[Cell]:
         """Return one cell for each bundle."""
-        settings = {'frames': FRAMES[self._size], 'data': self._data, 'seed': self._seed}
+        settings = {'frames': self._frames, 'data': self._data, 'seed': self._seed}
         return [
             Cell(name, {'fingerprint': f'{bundle.fingerprint:016x}', **settings})
             for name, bundle in self._bundles.items()
@@ -84,7 +84,7 @@ class Experiment:
         """Send all frames all ways."""
         bundle = self._bundles[cell.key]
         dataset, stream = labelled_frames(Path(self._data) if self._data else None, bundle)
-        step = max(1, -(-len(dataset.images) // FRAMES[self._size]))
+        step = max(1, -(-len(dataset.images) // self._frames))
         dataset = replace(dataset, images=dataset.images[::step])
         found = sweep(bundle, Stages(bundle, 1), dataset, islice(stream, 0, None, step))
         document = found.document()

@@ -9,6 +9,7 @@ from typing import Any
 from mtl_split_core.bundle import load_bundle
 from mtl_split_tools.console import figure, progress_bar
 from mtl_split_tools.evaluation import Stages, evaluate
+from mtl_split_tools.experiments.extents import config_path
 from mtl_split_tools.experiments.frame import Result, Size
 from mtl_split_tools.experiments.made_data import make_data
 from mtl_split_tools.sweep.bd_rate import Point
@@ -43,13 +44,6 @@ def describe_budget(base: Mapping[str, Any], size: Size) -> str:
     return (
         f'Size {size}: {config.schedule.epochs} epochs at {picture}, experiments/trial-{size}.yaml.'
     )
-
-
-def config_path(name: str) -> Path:
-    """Return a file of experiments/, that of the checkout or of the working folder."""
-    path = Path('experiments') / name
-    places = [Path(__file__).resolve().parents[3] / path, path]
-    return next((place for place in places if place.is_file()), path)
 
 
 def changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from mtl_split_core.bundle import load_bundle
 from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_tools.experiments.claims import Claim
+from mtl_split_tools.experiments.extents import config_path
 from mtl_split_tools.experiments.frame import Cell, Result, Size, Table
-from mtl_split_tools.experiments.training import config_path
 from mtl_split_tools.experiments.where_to_split_plot import draw_backbones, draw_curves
 from mtl_split_tools.experiments.where_to_split_report import describe, judge_place, notes, report
 from mtl_split_tools.frames import labelled_frames

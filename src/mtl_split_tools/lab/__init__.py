@@ -22,9 +22,9 @@ that, the nodes do not know it. Nothing outlives the process that made the lab, 
 SIGKILL: namespaces have no names, and all children die with the thread that started them.
 """
 
-from mtl_split_tools.lab.hosts import LabError, why_not
+from mtl_split_tools.lab.hosts import LabError
 from mtl_split_tools.lab.lab import Lab
-from mtl_split_tools.lab.link import Link, Traffic
+from mtl_split_tools.lab.link import Link, Traffic, why_not
 from mtl_split_tools.lab.processes import Process
 from mtl_split_tools.lab.stations import Camera, Consumer
 from mtl_split_tools.lab.stream import Answer, Finding, FrameFate, Published, Stream

@@ -125,26 +125,3 @@ class Here(Host):
 
     def close(self) -> None:
         """There is nothing to let go."""
-
-
-def why_not() -> str:
-    """Try a link between two hosts.
-
-    Returns:
-        Why a lab cannot be had here; empty if it can.
-    """
-    from mtl_split_tools.lab.link import Link  # noqa: PLC0415  it needs this module
-
-    hosts = []
-    try:
-        hosts.append(Host('edge'))
-        hosts.append(Host('server', hosts[0]))
-        link = Link(*hosts)
-        link.shape(1.0, 1.0)
-        link.cut()
-    except LabError as error:
-        return str(error)
-    finally:
-        for host in hosts:
-            host.close()
-    return ''

@@ -213,3 +213,24 @@ class Loopback(Link):
     def _refuse(self) -> NoReturn:
         msg = 'the loopback device has no rate and no loss; they need root or user namespaces'
         raise LabError(msg)
+
+
+def why_not() -> str:
+    """Try a link between two hosts.
+
+    Returns:
+        Why a lab cannot be had here; empty if it can.
+    """
+    hosts = []
+    try:
+        hosts.append(Host('edge'))
+        hosts.append(Host('server', hosts[0]))
+        link = Link(*hosts)
+        link.shape(1.0, 1.0)
+        link.cut()
+    except LabError as error:
+        return str(error)
+    finally:
+        for host in hosts:
+            host.close()
+    return ''

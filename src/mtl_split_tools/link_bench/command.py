@@ -24,6 +24,7 @@ from mtl_split_tools.link_bench.plot import draw_delays, draw_links, draw_trace
 from mtl_split_tools.link_bench.rows import (
     compare_traces,
     judge_goals,
+    judge_trace,
     link_figures,
     make_row,
 )
@@ -111,7 +112,10 @@ def run(options: argparse.Namespace) -> int:
     for trace in traces:
         ones = played[trace.name]
         figures = [make_row(one, judge, deadline_s) for one in ones]
-        summary['traces'][trace.name] = {'rows': figures, 'compared': compare_traces(figures)}
+        compared = compare_traces(figures)
+        summary['traces'][trace.name] = {'rows': figures, 'compared': compared}
+        if compared:
+            summary['goals'].append(judge_trace(trace.name, compared))
         by_way = {row['transport']: row for row in figures}
         picture = draw_trace(trace, ones, by_way, deadline_s)
         write_bytes(options.out / f'trace_{trace.name}.png', picture)
@@ -180,19 +184,6 @@ def _print(summary: dict[str, Any], out: Path) -> None:
     console.print(row_table(title, summary['rows']))
     for name, found in summary['traces'].items():
         console.print(row_table(f'trace {name}', found['rows']))
-        if compared := found['compared']:
-            text = (
-                f'auto misses {compared["misses"]:.1%}, the best fixed way as accurate '
-                f'({compared["best_fixed"]}) {compared["misses_best_fixed"]:.1%}'
-            )
-            console.print(text, highlight=False)
     for goal in summary['goals']:
-        lost = goal['points_lost']
-        points = 'no accuracy' if lost is None else f'{lost:.1f} points lost'
-        console.print(
-            f'{"met" if goal["met"] else "MISSED"}: auto over {goal["link"]} Mbit/s, '
-            f'{goal["in_time"]:.1%} in time (goal {goal["in_time_goal"]:.0%}), {points} '
-            f'(goal {goal["points_lost_goal"]:g})',
-            highlight=False,
-        )
+        console.print(f'{"met" if goal["met"] else "MISSED"}: {goal["text"]}', highlight=False)
     console.print(f'{out}: summary.json, rows.csv, table.md and PNGs are written', highlight=False)

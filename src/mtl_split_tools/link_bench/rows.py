@@ -14,6 +14,10 @@ from mtl_split_tools.link_bench.plan import Condition
 
 GOALS = {'10': (0.99, 1.0), '1': (0.98, 2.0), '0.3': (0.95, 5.0)}
 """By link: least share in time, and most points of any metric below the uncompressed picture."""
+FALLBACK_MS_GOAL = 200.0
+"""From the first deadline missed at a cut to the next answer; from then on no image is missed."""
+FEWER_MISSES_GOAL = 0.2
+"""Share of the misses of the best fixed way over a trace."""
 _ANSWERED = (Outcome.ANSWERED_BY_EDGE, Outcome.ANSWERED_BY_SERVER)
 
 
@@ -71,8 +75,9 @@ def link_figures(condition: Condition, measured: Measured, deadline_s: float) ->
 def cut_figures(measured: Measured, deadline_s: float) -> dict[str, float | None]:
     """Return how the edge took a cut, in ms.
 
-    `fallback_ms` is from the first missed deadline to the next answer, `gap_ms` the longest time
-    between two answers, `return_ms` from the end of the cut to the first answer of the server.
+    `fallback_ms` is from the first missed deadline to the next answer, `missed_later` the images
+    missed that were published after that answer, `gap_ms` the longest time between two answers,
+    `return_ms` from the end of the cut to the first answer of the server.
 
     Args:
         measured: Begins with the cut.
@@ -80,7 +85,8 @@ def cut_figures(measured: Measured, deadline_s: float) -> dict[str, float | None
     """
     frames = [*measured.before, *measured.frames]
     arrivals = sorted(f.at + f.delay_s for f in frames if f.delay_s is not None)
-    missed = [f.at + deadline_s for f in measured.frames if not f.in_time(deadline_s)]
+    missed_at = [f.at for f in measured.frames if not f.in_time(deadline_s)]
+    missed = [at + deadline_s for at in missed_at]
     first = next((moment for moment in arrivals if missed and moment > missed[0]), None)
     end = max((frame.at for frame in frames), default=measured.begin) + deadline_s
     gaps = np.diff([*arrivals, end]) if arrivals else np.array([end - measured.begin])
@@ -96,7 +102,12 @@ def cut_figures(measured: Measured, deadline_s: float) -> dict[str, float | None
     back = None
     if returned is not None and measured.restored is not None:
         back = (returned - measured.restored) * 1e3
-    return {'fallback_ms': fallback, 'gap_ms': float(gaps.max()) * 1e3, 'return_ms': back}
+    return {
+        'fallback_ms': fallback,
+        'missed_later': 0 if first is None else sum(at > first for at in missed_at),
+        'gap_ms': float(gaps.max()) * 1e3,
+        'return_ms': back,
+    }
 
 
 def compare_traces(rows: Sequence[dict[str, Any]], margin: float = 0.01) -> dict[str, Any] | None:
@@ -135,10 +146,13 @@ def judge_goals(
         uncompressed: Metrics of the network on the pictures as they are.
 
     Returns:
-        For each link: share in time and points of accuracy lost, each with its goal.
+        For each link: share in time and points of accuracy lost, each with its goal; for the cut
+        the fallback and what was missed after it. `text` says it in words.
     """
     found = []
     for row in rows:
+        if row['transport'] == 'auto' and 'fallback_ms' in row:
+            found.append(_judge_cut(row))
         if row['transport'] == 'auto' and (goal := GOALS.get(row['link'])):
             losses = [
                 (uncompressed[key] - row[key]) * 100
@@ -146,6 +160,7 @@ def judge_goals(
                 if uncompressed[key] is not None and row[key] is not None
             ]
             lost = max(losses, default=None)
+            points = 'no accuracy' if lost is None else f'{lost:.1f} points lost'
             found.append(
                 {
                     'link': row['link'],
@@ -154,9 +169,45 @@ def judge_goals(
                     'points_lost': lost,
                     'points_lost_goal': goal[1],
                     'met': row['in_time'] >= goal[0] and lost is not None and lost <= goal[1],
+                    'text': f'auto over {row["link"]} Mbit/s, {row["in_time"]:.1%} in time (goal '
+                    f'{goal[0]:.0%}), {points} (goal {goal[1]:g})',
                 }
             )
     return found
+
+
+def judge_trace(name: str, compared: dict[str, Any]) -> dict[str, Any]:
+    """Set what compare_traces() found beside its goal.
+
+    Args:
+        name: Of the trace.
+        compared: Of compare_traces().
+    """
+    fewer, best = compared['fewer_misses'], compared['best_fixed']
+    mine, others = compared['misses'], compared['misses_best_fixed']
+    return {
+        'trace': name,
+        'fewer_misses': fewer,
+        'fewer_misses_goal': FEWER_MISSES_GOAL,
+        # without a miss there is nothing to be better at
+        'met': not mine if fewer is None else fewer >= FEWER_MISSES_GOAL,
+        'text': f'auto over the trace {name} misses {mine:.1%}, the best fixed way as accurate '
+        f'({best}) {others:.1%} (goal {FEWER_MISSES_GOAL:.0%} less)',
+    }
+
+
+def _judge_cut(row: dict[str, Any]) -> dict[str, Any]:
+    fallback, later = row['fallback_ms'], row['missed_later']
+    took = 'no answer' if fallback is None else f'the next answer after {fallback:.0f} ms'
+    return {
+        'link': row['link'],
+        'fallback_ms': fallback,
+        'fallback_ms_goal': FALLBACK_MS_GOAL,
+        'missed_later': later,
+        'met': fallback is not None and fallback <= FALLBACK_MS_GOAL and not later,
+        'text': f'auto at the cut, {took} (goal {FALLBACK_MS_GOAL:.0f}), {later} images missed '
+        'behind it (goal 0)',
+    }
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:

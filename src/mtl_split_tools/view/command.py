@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--image-topic',
         metavar='TOPIC',
-        help='pictures (default: image/compressed or image; of a recording: the only ones)',
+        help="pictures (default: the edge's; of a recording: the only ones)",
     )
     parser.add_argument('--port', type=int, default=9090, help='of the page (default: %(default)s)')
     parser.add_argument(

@@ -3,17 +3,17 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 
 from mtl_split_ros import security
 from mtl_split_tools.console import console
-from mtl_split_tools.view.topics import Role, Shown, choose_topics
+from mtl_split_tools.view.topics import Role, Shown, camera_of, choose_topics, pictures_of
 
 LOOK_S = 1.0
 SPIN_S = 0.1
@@ -33,23 +33,46 @@ class Live:
         self._image = image
         self._show = show
         self._subscribed: set[str] = set()
+        self._found: dict[str, str] = {}
 
     def look(self) -> None:
         """Subscribe what has appeared."""
-        found = {
+        self._found = found = {
             topic: kinds[0]
             for topic, kinds in self._node.get_topic_names_and_types()
             if self._node.count_publishers(topic)
         }
-        for shown in choose_topics(found, self._namespace, self._image):
-            image = shown.role is Role.IMAGE and 'picture' in self._subscribed
-            if shown.topic not in self._subscribed and not image:
+        image = self._image or self._image_of_edge()
+        for shown in choose_topics(found, self._namespace, image):
+            second = shown.role is Role.IMAGE and 'picture' in self._subscribed
+            if shown.topic not in self._subscribed and not second:
                 self._subscribe(shown)
 
     @property
     def nothing(self) -> bool:
         """Whether nothing is there."""
         return not self._subscribed
+
+    def why_nothing(self) -> str:
+        """Tell who waits for a picture where to look."""
+        where = self._namespace or 'the root namespace'
+        if cameras := ', '.join(name or '/' for name in camera_of(self._found)):
+            return f'no topics yet in {where}, but in {cameras}: choose one by --namespace'
+        return f'no topics yet in {where}; `mtl-split doctor` says why'
+
+    def _image_of_edge(self) -> str | None:
+        """Return the pictures that the edge takes, whose topic is often another one than image."""
+        features = f'{self._namespace}/{Role.FEATURES}'
+        for edge in self._node.get_publishers_info_by_topic(features):
+            # it may have ended meanwhile
+            with suppress(NodeNameNonExistentError):
+                taken = self._node.get_subscriber_names_and_types_by_node(
+                    edge.node_name, edge.node_namespace
+                )
+                kinds = {topic: types[0] for topic, types in taken}
+                if image := pictures_of(kinds, self._found):
+                    return image
+        return None
 
     def _subscribe(self, shown: Shown) -> None:
         def on_message(message: Any) -> None:
@@ -88,5 +111,4 @@ def follow(namespace: str, image: str | None, show: Show) -> None:
                 live.look()
                 if live.nothing and now - begun > SILENT_S and not warned:
                     warned = True
-                    where = namespace or 'the root namespace'
-                    console.print(f'no topics yet in {where}; `mtl-split doctor` says why')
+                    console.print(live.why_nothing(), soft_wrap=True)

@@ -47,6 +47,7 @@ _TYPES: dict[Role, type] = {
     Role.BOXES: Detection2DArray,
     Role.MASK: Image,
 }
+_PICTURE_TYPES = (CompressedImage, Image)
 _PICTURES = ('image/compressed', 'image')  # what the browser can decode is passed on as it is
 
 
@@ -90,10 +91,22 @@ def choose_topics(found: Mapping[str, str], namespace: str, image: str | None) -
     pictures = [image] if image else [f'{namespace}/{name}' for name in _PICTURES]
     for topic in pictures:
         picture = types.get(topic)
-        if picture is not None and picture in (CompressedImage, Image):
+        if picture is not None and picture in _PICTURE_TYPES:
             shown.append(Shown(topic, Role.IMAGE, picture))
             break
     return shown
+
+
+def pictures_of(taken: Mapping[str, str], found: Mapping[str, str]) -> str | None:
+    """Return the pictures of an edge, compressed where there are such; None if it takes none.
+
+    Args:
+        taken: Types by topic that it subscribes.
+        found: Types by topic that are published.
+    """
+    images = [topic for topic, kind in taken.items() if MESSAGES.get(kind) in _PICTURE_TYPES]
+    packed = [f'{topic}/compressed' for topic in images]
+    return next((topic for topic in (*packed, *images) if topic in found), None)
 
 
 def camera_of(found: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from mtl_split_core.errors import DataError
 
+#: Names of what a folder holds that a message shows.
+_SHOWN = 6
+
 
 @dataclass(frozen=True, slots=True)
 class AttributeSample:
@@ -92,6 +95,19 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         msg = f'{path} is not a picture that can be read ({len(data)} bytes); restore it'
         raise DataError(msg)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def wrong_layout(deviation: str, root: Path, tree: str) -> DataError:
+    """Return an error that says what is wrong first, what there should be, and what there is.
+
+    Args:
+        deviation: The first thing that does not fit.
+        root: Folder of the data set.
+        tree: What it must hold, in one line.
+    """
+    names = sorted(f'{path.name}/' if path.is_dir() else path.name for path in root.iterdir())
+    shown = ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' * (len(names) > _SHOWN))
+    return DataError(f'{deviation}; {root} must hold {tree}; it holds {shown or "nothing"}')
 
 
 def check_split(name: str, split: str, known: Sequence[str]) -> None:

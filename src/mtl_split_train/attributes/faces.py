@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from mtl_split_core.errors import DataError
 from mtl_split_train.attributes.data import (
     AttributeData,
     AttributeSample,
     check_split,
     read_picture,
+    wrong_layout,
 )
 
 _LETTERS: Mapping[str, Mapping[str, str]] = {
@@ -31,6 +31,10 @@ _LETTERS: Mapping[str, Mapping[str, str]] = {
 TASKS = {name: tuple(letters.values()) for name, letters in _LETTERS.items()}
 _NAME = re.compile(r'(\d{3})_([ymo])_([fm])_([adfhns])_([ab])\.jpe?g', re.IGNORECASE)
 _SPLITS = ('train', 'val', 'test')
+_TREE = (
+    'train/004_o_m_a_a.jpg, val/... and test/... (person, age y m o, gender f m, expression '
+    'a d f h n s, picture a b)'
+)
 
 
 def read_faces(root: Path, split: str) -> AttributeData:
@@ -47,19 +51,14 @@ def read_faces(root: Path, split: str) -> AttributeData:
     folder = root / split
     paths = sorted(path for path in folder.glob('*') if not path.name.startswith('.'))
     if not paths:
-        msg = f'{folder} has no pictures; put those of FACES there, as {split}/004_o_m_a_a.jpg'
-        raise DataError(msg)
-    return AttributeData(folder, dict(TASKS), [_sample(path) for path in paths])
+        raise wrong_layout(f'{folder} has no pictures', root, _TREE)
+    return AttributeData(folder, dict(TASKS), [_sample(path, root) for path in paths])
 
 
-def _sample(path: Path) -> AttributeSample:
+def _sample(path: Path, root: Path) -> AttributeSample:
     match = _NAME.fullmatch(path.name)
     if not match:
-        msg = (
-            f'{path} is not named person_age_gender_expression_picture.jpg, as 004_o_m_a_a.jpg '
-            '(age y m o, gender f m, expression a d f h n s, picture a b): name or remove it'
-        )
-        raise DataError(msg)
+        raise wrong_layout(f'{path} is not named as FACES names its pictures', root, _TREE)
     values: dict[str, int | None] = {
         name: list(letters).index(letter)
         for (name, letters), letter in zip(

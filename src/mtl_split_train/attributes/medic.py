@@ -19,6 +19,7 @@ from mtl_split_train.attributes.data import (
     AttributeSample,
     check_split,
     read_picture,
+    wrong_layout,
 )
 
 TASKS: Mapping[str, tuple[str, ...]] = {
@@ -55,8 +56,7 @@ def read_medic(root: Path, split: str) -> AttributeData:
                 raise DataError(msg)
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        msg = f'{path} cannot be read ({error}); {root} must hold {_TREE}'
-        raise DataError(msg) from None
+        raise wrong_layout(f'{path} cannot be read ({error})', root, _TREE) from None
     kept = [(line, row) for line, row in rows if row['disaster_types'] not in _LEFT_OUT]
     if not kept:
         msg = f'{path} has no picture of a disaster; take the published file'
@@ -76,6 +76,6 @@ def _sample(path: Path, root: Path, line: int, row: Mapping[str, str | None]) ->
     name = row[_PICTURE] or ''
     picture = root / name
     if not picture.resolve().is_relative_to(root.resolve()) or not picture.is_file():
-        msg = f'{path}:{line}: {_PICTURE} is {name!r}, which is no file in {root}: unpack it there'
-        raise DataError(msg)
+        deviation = f'{path}:{line}: {_PICTURE} is {name!r}, which is no file in {root}'
+        raise wrong_layout(deviation, root, _TREE)
     return AttributeSample(values, partial(read_picture, picture))

@@ -16,6 +16,7 @@ from mtl_split_train.attributes.data import (
     AttributeSample,
     MadeOnDemand,
     check_split,
+    wrong_layout,
 )
 from mtl_split_train.attributes.scene import SIDE
 from mtl_split_train.attributes.shapes import (
@@ -44,6 +45,8 @@ def read_3dshapes(noise: Noise, root: Path, split: str) -> AttributeData:
     """
     check_split('3dshapes', split, SPLITS)
     path = root / FILE
+    if not path.is_file():
+        raise wrong_layout(f'{path} is missing', root, f'{FILE}, from gs://3d-shapes')
     _check(path)
     make = partial(_sample, path, noise)
     return AttributeData(path, dict(FACTORS), MadeOnDemand(split_scenes(split), make))

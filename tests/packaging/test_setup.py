@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`scripts/setup` on machines that this one is not."""
+
+import os
+import runpy
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = '/usr/bin/python3'
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Its names, on an arm64 machine with a compiler and a fitting Python."""
+    check = runpy.run_path(str(ROOT / 'scripts/setup'))['check_machine']
+    names: dict[str, Any] = check.__globals__
+    monkeypatch.setattr(os, 'uname', lambda: SimpleNamespace(machine='aarch64'))
+    monkeypatch.setattr(shutil, 'which', lambda name: f'/usr/bin/{name}')
+    names['find_python'] = lambda _: (PYTHON, [])
+    return names
+
+
+def test_arm64_without_the_entropy_coder_says_how_it_is_built(setup: dict[str, Any]) -> None:
+    setup['probe'] = lambda _: {'constriction': False}
+    with pytest.raises(setup['SetupError'], match='no wheel for Linux on aarch64') as error:
+        setup['check_machine'](Path('/opt/ros/jazzy'))
+    assert f'constriction@v{setup["locked"]("constriction")} ' in str(error.value)
+
+
+def test_arm64_with_it_goes_on(setup: dict[str, Any]) -> None:
+    setup['probe'] = lambda _: {'constriction': True}
+    assert setup['check_machine'](Path('/opt/ros/jazzy')) == PYTHON
+
+
+def test_arm64_without_ros_is_told_to_install_it(setup: dict[str, Any]) -> None:
+    with pytest.raises(setup['SetupError'], match='this machine is aarch64'):
+        setup['check_machine'](None)
