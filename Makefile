@@ -3,8 +3,11 @@
 SHELL := bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo bench bench-quick bench-limits bench-cameras bench-link bench-codec soak fuzz test lint format docs audit
+.PHONY: help demo bench bench-quick bench-limits bench-cameras bench-link bench-codec soak fuzz train test lint format docs audit
 ARGS ?=
+# Of `make train`: folder of the data set, and the folder of the run.
+DATA ?= data/camvid
+RUN := out/train/camvid
 # Advisories that are known, and why they stay: docs/security.md, Dependencies.
 KNOWN := --ignore-vuln GHSA-h35f-9h28-mq5c
 KNOWN_IN_JAZZY := --ignore-vuln GHSA-6w46-j5rx-g56g
@@ -50,6 +53,15 @@ fuzz: ## throw damaged messages at all that reads the wire, write out/fuzz
 bench-codec: ## measure the codec on the shipped clip, fill docs/codec.md
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split bench-codec --doc docs/codec.md $(ARGS)
+
+train: ## train the bundle that ships, or go on with it (DATA=DIR), write out/train/camvid/bundle
+	@scripts/setup train
+	@$(SOURCED) mtl-split train --config experiments/camvid.yaml --data '$(DATA)' --out $(RUN) --precision bf16-mixed \
+	  $(if $(wildcard $(RUN)/checkpoints/last.ckpt),--resume) $(ARGS)
+	@rm -rf $(RUN)/bundle
+	@$(SOURCED) mtl-split export --checkpoint $(RUN)/checkpoints/last.ckpt --data '$(DATA)' --out $(RUN)/bundle \
+	  --int8 --with-torch --unweight 0.75
+	@$(SOURCED) mtl-split eval --data '$(DATA)/val' --bundle $(RUN)/bundle --all-rates --update-bundle
 
 test: lint ## run every check: ruff, mypy --strict, pytest
 	@$(SOURCED) python3 -m pytest --half untimed $(BESIDE) $(ARGS)

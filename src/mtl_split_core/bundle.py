@@ -152,7 +152,7 @@ def load_bundle(path_or_name: Path | str) -> Bundle:
     if (tables.rates, tables.channels) != expected:
         msg = (
             f'{path / FILES[2]}: has {tables.rates} rates and {tables.channels} channels, '
-            f'{MANIFEST} has {expected[0]} and {expected[1]}'
+            f'{MANIFEST} has {expected[0]} and {expected[1]}: export the bundle again'
         )
         raise BundleError(msg)
     return _bundle(path, manifest, tables)

@@ -176,6 +176,9 @@ def _panoptic(
 ) -> tuple[dict[int, PanopticMap], tuple[str, ...]]:
     """Return the label maps by image id, and the class names."""
     names = categories(path, content)
+    if not content['annotations']:
+        msg = f'{path}: `annotations` is empty; list the segments, or take the file away'
+        raise DataError(msg)
     order = {key: index for index, key in enumerate(sorted(names))}
     folders = [path.parent / path.stem, path.parent.parent / path.stem]
     folder = next((f for f in folders if f.is_dir()), None)

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from mtl_split_core.geometry import Letterbox
 from mtl_split_train.augment import Frame, augment, paste_objects
 from mtl_split_train.config import TrainConfig
-from mtl_split_train.samples import Dataset, Sample, spread
+from mtl_split_train.samples import Dataset, Sample, check_pictures, spread
 
 #: torchvision's mean and spread of ImageNet, RGB, for values 0 to 1; they travel in the bundle.
 MEAN = (0.485, 0.456, 0.406)
@@ -107,6 +107,8 @@ class TrainingSet(TorchDataset[tuple[Frame, int]]):
         self.cache: list[Frame] | None = None
         if pixels <= _CACHED_PIXELS:
             self.cache = [self._load(index) for index in range(len(dataset.images))]
+        else:
+            check_pictures(dataset)
         classes, share = dataset.classes, pixel_shares(dataset)
         ids = {
             c: classes.segmentation.index(n)
@@ -142,7 +144,8 @@ class EvaluationSet(TorchDataset[tuple[Frame, int]]):
     """Whole frames letterboxed to the network's input; labels and boxes stay the source's."""
 
     def __init__(self, dataset: Dataset, config: TrainConfig) -> None:
-        self.dataset = dataset
+        # The first validation may be hours away.
+        self.dataset = check_pictures(dataset)
         self.size = (config.data.input_width, config.data.input_height)
 
     def __len__(self) -> int:

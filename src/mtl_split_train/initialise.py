@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mtl_split_core.bundle import load_bundle
 from mtl_split_core.errors import DataError
+from mtl_split_train import families
 from mtl_split_train.module import SplitModule
 from mtl_split_train.torch_weights import HALVES, verify
 
@@ -56,7 +57,8 @@ def initialise(module: SplitModule, source: Path) -> list[str]:
         if shapes.get(name) != wanted.get(name):
             msg = (
                 f'{source} is of another network: {name} is {shapes.get(name, "missing")} there '
-                f'and {wanted.get(name, "missing")} here'
+                f'and {wanted.get(name, "missing")} here; give another --init, or a configuration '
+                'with the `network` of its run'
             )
             raise DataError(msg)
     module.load_state_dict(state)
@@ -65,6 +67,7 @@ def initialise(module: SplitModule, source: Path) -> list[str]:
 
 def _read(source: Path) -> dict[str, Tensor]:
     if source.suffix == '.ckpt':
+        families.check_family(source, families.DEFAULT)
         try:
             content = torch.load(source, map_location='cpu', weights_only=True)
             return dict(content['state_dict'])

@@ -196,12 +196,14 @@ def read_parameters(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of ``SplitModule`` from what a checkpoint keeps.
 
     The first checkpoints named the detection classes alone, those of the other tasks being
-    CamVid's.
+    CamVid's. The published weights that training started from are not wanted again.
 
     Raises:
         KeyError: Something is missing: the checkpoint is of another family.
     """
     found = dict(hyper_parameters)
+    network = {**found['config']['network'], 'weights': None}
+    found['config'] = {**found['config'], 'network': network}
     if 'detection_classes' in found:
         found['classes'] = camvid_classes(found['detection_classes']).mapping()
     found.setdefault('value_weights', ())

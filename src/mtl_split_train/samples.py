@@ -16,7 +16,7 @@ T = TypeVar('T')
 
 VOID = 255
 """Label of pixels that no metric and no loss counts, whatever id a format gives them."""
-_LABELS_READ = 1000
+_FRAMES_READ = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,22 @@ def check_labels(dataset: Dataset) -> Dataset:
     Raises:
         DataError: The first label map that does not fit.
     """
-    for sample in spread(dataset.images, _LABELS_READ):
+    for sample in spread(dataset.images, _FRAMES_READ):
         sample.label()
+    return dataset
+
+
+def check_pictures(dataset: Dataset) -> Dataset:
+    """Read pictures once, so that a wrong one ends a run before its hours of work.
+
+    Args:
+        dataset: What was read. Of a large one, 1000 frames spread over it are looked at.
+
+    Raises:
+        DataError: The first picture that is missing, damaged or of another size.
+    """
+    for sample in spread(dataset.images, _FRAMES_READ):
+        sample.image()
     return dataset
 
 

@@ -44,6 +44,8 @@ def train(content: Any, source: str, options: argparse.Namespace) -> int:
     """Run the training. See `families.Family`."""
     config = parse_config(content, source)
     run = open_run(options, config.bundle.name, families.DEFAULT)
+    if run.resume:  # its own weights follow: the published ones may be gone by now
+        config = replace(config, network=replace(config.network, weights=None))
     root = options.data or Path(config.data.root)
     data = read_split(config.data.format, root, config.data.train)
     val = read_split(config.data.format, root, config.data.val)
@@ -207,6 +209,9 @@ def load_module(checkpoint: Path) -> SplitModule:
         raise DataError(msg) from error
     except _WRONG_CONTENT as error:
         reason = ' '.join(str(error).split())[:200]
-        msg = f'{checkpoint} is not a checkpoint of this network family: {reason}'
+        msg = (
+            f'{checkpoint} is not a checkpoint of this network family ({reason}): give the .ckpt '
+            'of a run of `mtl-split train` with this family'
+        )
         raise DataError(msg) from error
     return module.eval()

@@ -159,6 +159,12 @@ def test_coco_with_one_of_the_two_files(coco: Path) -> None:
         ),
         (
             lambda d: edit(
+                d / 'annotations/panoptic_val2017.json', lambda c: c['annotations'].clear()
+            ),
+            ['panoptic_val2017.json', '`annotations` is empty', 'take the file away'],
+        ),
+        (
+            lambda d: edit(
                 d / 'annotations/instances_val2017.json',
                 lambda c: c['annotations'][0].update(category_id=5),
             ),

@@ -11,6 +11,7 @@ import torch
 from tests.train.project import CONFIG, train, write_config, write_data
 
 from mtl_split_core.errors import BackendError, DataError
+from mtl_split_train import families
 from mtl_split_train.config import parse_config
 from mtl_split_train.initialise import initialise
 from mtl_split_train.module import SplitModule, config_mapping
@@ -58,9 +59,13 @@ def test_tasks_that_the_source_lacks_and_has(bundle: Path) -> None:
 def test_what_is_no_source_is_named(bundle: Path, tmp_path: Path) -> None:
     module = make_module(OWN, width=48)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    with pytest.raises(DataError, match='of another network'):
+    with pytest.raises(DataError, match=r'of another network.*; give another --init'):
         initialise(module, bundle)
     assert all(torch.equal(value, before[n]) for n, value in module.state_dict().items())
+    other = tmp_path / 'other.ckpt'
+    torch.save({families.KEY: 'ladon', 'state_dict': {}}, other)
+    with pytest.raises(DataError, match=r"other\.ckpt is a checkpoint of family 'ladon', not of"):
+        initialise(module, other)
     missing = tmp_path / 'no.ckpt'
     damaged = tmp_path / 'damaged.ckpt'
     damaged.write_bytes(b'nothing')

@@ -166,6 +166,27 @@ def test_runs_that_cannot_start(trained: Path, tmp_path: Path) -> None:
         train(trained, out='new', teacher={'checkpoint': str(tmp_path / 'x.pth')})
 
 
+def test_each_beta_gets_a_network_of_its_own(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained / 'data', tmp_path / 'data')
+    teacher = trained / 'out/teacher/checkpoints/last.ckpt'
+    changes = {
+        'betas': [0.5, 8.0],
+        'teacher': {'checkpoint': str(teacher)},
+        'stages': {name: stage(1e-3, int(name == 'mimic')) for name in CONFIG['stages']},
+    }
+    assert train(tmp_path, **changes) == 0
+    said = capsys.readouterr().out
+    for beta in (8.0, 0.5):  # the smallest first
+        assert f'beta-{beta:g}: stage 1 of 1, mimic: 1 epochs' in said
+        module = load_module(tmp_path / f'out/beta-{beta:g}/1-mimic/checkpoints/last.ckpt')
+        assert module.network.betas == (beta,)
+    weights = [state_of(tmp_path, f'beta-{beta}/1-mimic') for beta in ('0.5', '8')]
+    name = 'network.encoder.0.weight'
+    assert not torch.equal(weights[0][name], weights[1][name])
+
+
 def test_all_rates_are_learnt_jointly(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

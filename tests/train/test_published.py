@@ -28,6 +28,7 @@ from mtl_split_train.published import family
 from mtl_split_train.published.comparison import Budget, Length, accuracies, settle_norms
 from mtl_split_train.published.config import DataConfig, mapping, parse
 from mtl_split_train.published.data import AttributeSet, choose_tasks, read_set
+from mtl_split_train.published.module import PublishedModule
 
 # The fixtures count: a training run and an export on a busy machine.
 pytestmark = pytest.mark.timeout(300)
@@ -103,6 +104,29 @@ def test_the_bundle_has_the_tasks(finished: Path) -> None:
     for option in (('--int8',), ('--with-torch',), ('--unweight', 0.5)):
         with pytest.raises(DataError, match=f"{option[0]} is not for family 'mtl_split'"):
             run(cli_export, '--checkpoint', checkpoint, '--out', out / 'x', *option)
+
+
+@pytest.mark.parametrize('count', [1, 3])
+def test_a_step_adds_the_losses_of_all_tasks_unweighted(count: int) -> None:
+    tasks = {f't{n}': [str(k) for k in range(2 + n)] for n in range(count)}
+    module = PublishedModule(
+        mapping(parse({name: CONFIG[name] for name in ('bundle', 'data')})), tasks
+    )
+    logged: dict[str, float] = {}
+    module.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign]
+    module.eval()
+    images, labels = torch.randn(4, 3, 32, 32), torch.tensor([[0] * count, [1] * count] * 2)
+    with torch.no_grad():
+        total = module.training_step((images, labels), 0)
+        alone = [
+            torch.nn.functional.cross_entropy(logits, labels[:, task])
+            for task, logits in enumerate(module.network(images))
+        ]
+    assert len(alone) == count
+    assert float(total) == pytest.approx(float(sum(alone)))
+    assert {name: logged[f'loss/{name}'] for name in tasks} == pytest.approx(
+        dict(zip(tasks, map(float, alone), strict=True))
+    )
 
 
 def test_checkpoints_that_do_not_fit(finished: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.train.project import CONFIG, export, train, write_config
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import TaskType, load_bundle, write_bundle
-from mtl_split_core.codecs import CodecId, dequantise, quantise
+from mtl_split_core.codecs import CodecId, LosslessCodec, dequantise, quantise
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.tables import CodecTables
@@ -24,7 +24,7 @@ from mtl_split_train import split_family
 from mtl_split_train.config import load_config
 from mtl_split_train.data import normalise
 from mtl_split_train.dataset import read_dataset
-from mtl_split_train.export import export_bundle, fit_step
+from mtl_split_train.export import export_bundle, fit_step, verify
 from mtl_split_train.formats import read_split
 from mtl_split_train.module import config_mapping
 
@@ -126,12 +126,51 @@ def test_export_does_not_overwrite(bundle_folder: Path, project: Path) -> None:
         export(project, bundle_folder)
 
 
+@pytest.mark.parametrize(
+    ('part', 'text'),
+    [
+        ('encoder.bottleneck.project.0.weight', r'^z_b of f\d: ONNX and torch differ by'),
+        ('encoder.bottleneck.log_step', r'^z_b of f\d at rate 1: ONNX and torch differ'),
+        ('tail.segmentation.classify.bias', r'^mask of f\d, in one piece: .* of pixels differ'),
+        ('tail.classification.layers.3.bias', r'^time_of_day of f\d, in one piece: ONNX and'),
+    ],
+)
+def test_a_bundle_of_another_network_is_found(
+    bundle_folder: Path, project: Path, part: str, text: str
+) -> None:
+    network = split_family.load_module(project / 'out/checkpoints/last.ckpt').network
+    data = read_dataset(project / 'data/train')
+    verify(load_bundle(bundle_folder), network, data)
+    with torch.no_grad():
+        values = network.get_parameter(part)
+        values[-1] += 9  # of rates: the last one alone
+    with pytest.raises(DataError, match=text):
+        verify(load_bundle(bundle_folder), network, data)
+
+
+def test_a_codec_that_loses_is_found(
+    bundle_folder: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = split_family.load_module(project / 'out/checkpoints/last.ckpt').network
+    decode = LosslessCodec.decode
+    monkeypatch.setattr(LosslessCodec, 'decode', lambda *given: 2 * decode(*given))
+    with pytest.raises(DataError, match='in one piece'):
+        verify(load_bundle(bundle_folder), network, read_dataset(project / 'data/train'))
+
+
+def test_export_verifies(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mtl_split_train.export._TOLERANCE', 0.0)
+    with pytest.raises(DataError, match='ONNX and torch differ'):
+        export(project, tmp_path / 'bundle')
+    assert not (tmp_path / 'bundle').exists()
+
+
 def test_tables_that_do_not_fit_the_encoder(bundle_folder: Path, tmp_path: Path) -> None:
     bundle = load_bundle(bundle_folder)
     gain, step = bundle.tables.gain[:, :7], bundle.tables.step[:, :7]
     tables = CodecTables.from_symbols(gain, step, [np.zeros((1, 7, 3, 4), np.int32)] * 2)
     manifest = yaml.safe_load((bundle_folder / 'bundle.yaml').read_text())
-    with pytest.raises(BundleError, match=r'tables\.npz: has 2 rates and 7 channels.*2 and 8'):
+    with pytest.raises(BundleError, match=r'tables\.npz: has 2 rates and 7 channels.*: export'):
         write_bundle(tmp_path / 'x', manifest, bundle.encoder_path, bundle.tail_path, tables)
     assert not (tmp_path / 'x').exists()
 
