@@ -123,8 +123,9 @@ def _name_others(
 
     No error, because the arguments of a launch file that includes this one come along.
     """
+    arguments = {argument.name for argument in common_arguments()} | {s.name for s in offered}
     for spec in specs:
-        if spec not in offered and spec.name in context.launch_configurations:
+        if spec.name not in arguments and spec.name in context.launch_configurations:
             get_logger('mtl_split').warning(
                 f'{spec.name} is a parameter and no argument of this launch file, and goes to no '
                 'node: give it by params_file'

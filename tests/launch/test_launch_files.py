@@ -81,8 +81,8 @@ def test_arguments_reach_the_nodes(
         'use_sim_time:=true',
     )
     launched.wait_for('[front.edge]: ready', '[front.server]: ready')
-    assert 'mask_smoothing is a parameter and no argument of this launch file' in launched.output
-    assert 'score_threshold is a parameter' not in launched.output
+    warned = re.findall(r'(\w+) is a parameter and no argument', launched.output)
+    assert set(warned) == {'mask_smoothing'}
     wanted = {
         ('edge', 'rate'): '1',
         ('edge', 'codec'): 'float16',
