@@ -163,10 +163,10 @@ class Chooser:
             return self._estimator.silence_s(now)
 
     @property
-    def doubtful(self) -> bool:
-        """Whether the edge answers alone since a return to the link failed."""
+    def held_back(self) -> bool:
+        """See Policy."""
         with self._lock:
-            return self._policy.doubtful
+            return self._policy.held_back
 
     @property
     def settings(self) -> PolicySettings:

@@ -50,14 +50,14 @@ class LinkView:
         same_bundle: Whether the server at the other end runs the bundle of this edge.
         silence_s: For how long the oldest frame without a sign of arrival is out, seconds.
         estimate: What the link can do.
-        doubtful: Whether a return to the link failed, so that it is not trusted yet.
+        held_back: Whether the link would do, and only returns to it that failed speak against it.
     """
 
     servers: int
     same_bundle: bool
     silence_s: float
     estimate: LinkEstimate
-    doubtful: bool = False
+    held_back: bool = False
 
     def trouble(self, deadline_s: float) -> str:
         """Say why the server is not asked.
@@ -80,8 +80,8 @@ class LinkView:
             f'{link.goodput / 1e3:.0f} kB/s, {link.delay_s * 1e3:.0f} ms, '
             f'{link.loss:.0%} of packets lost'
         )
-        if self.doubtful:
-            return f'the latest return to the link ({figures}) failed, the next one is prepared'
+        if self.held_back:
+            return f'the latest return to the link failed, the next one is prepared ({figures} now)'
         return f'over the link ({figures}) nothing better would be in time'
 
 

@@ -86,6 +86,7 @@ class Figures:
             self._side.chooser.counts,
             self._side.view(),
         )
+        self._statuses.fill(status)
         self._loading.fill(status)
         if self._in_use.local:
             self._in_use.local.topics.fill(status)

@@ -48,6 +48,8 @@ from mtl_split_ros.timers import steady_timer
 from mtl_split_ros.worker import NewestSlot, Worker
 
 SETTLE_PERIOD_S = 0.05
+STATUSES_KEPT = 200
+"""Statuses of images that may wait to get out: some seconds of them."""
 
 
 class EdgeNode(Node):
@@ -73,8 +75,10 @@ class EdgeNode(Node):
         reliability = settings.text('feature_reliability')
         self._sender = sender = Sender(self, reliability, in_use, self._side)
         self._contract = make_publisher(self, SplitContract, 'contract', latched_profile())
-        self._outbox = outbox = Outbox(self._not_published)
-        self._statuses = statuses = Statuses(self, lambda: course.mode, outbox)
+        # Each on its own: what is known of a jam must not wait in it.
+        self._outbox = Outbox('statuses', STATUSES_KEPT, self._not_published)
+        self._diagnostics = Outbox('diagnostics', 1, self._not_published)
+        self._statuses = statuses = Statuses(self, lambda: course.mode, self._outbox)
         make_subscription(self, LinkReport, 'link_report', self._on_report, report_reader_profile())
         self._images = images = ImageTopic(self, settings.text('image_transport'), self._on_image)
         self._frames = FrameWork(
@@ -104,7 +108,7 @@ class EdgeNode(Node):
         images.subscribe()
 
         period_s = settings.number('diagnostic_updater.period')
-        self._updater = updater = Updater(self, socket.gethostname(), period_s, outbox.send)
+        updater = Updater(self, socket.gethostname(), period_s, self._diagnostics.send)
         self._figures.add_to(updater)
         steady_timer(self, SETTLE_PERIOD_S, self._settle)
 
@@ -113,8 +117,8 @@ class EdgeNode(Node):
         services = Services(self)
         services.offer('reload_bundle', self._reload)
         offer_snapshot(self, services, settings.text('snapshot_dir'), updater, self._look)
-        outbox.start()
-        self._worker.start()
+        for thread in (self._outbox, self._diagnostics, self._worker):
+            thread.start()
         log.info(
             f'ready: bundle {bundle.title}, mode {settings.text("mode")}, images from {images.name}'
         )
@@ -124,6 +128,7 @@ class EdgeNode(Node):
         self._side.ledger.close()
         self._worker.stop()
         self._outbox.close()
+        self._diagnostics.close()
         super().destroy_node()  # type: ignore[no-untyped-call]
 
     def _announce(self) -> None:
@@ -148,8 +153,7 @@ class EdgeNode(Node):
 
     def _not_published(self, error: Exception) -> None:
         if self.context.ok():
-            text = f'message not published: {type(error).__name__}: {error}'
-            self._complaints.add('internal error', text)
+            self._complaints.add('internal error', str(error))
 
     def _on_report(self, message: LinkReport) -> None:
         answered, passed = self._side.reported(report_from_msg(message), time.monotonic())

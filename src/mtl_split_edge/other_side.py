@@ -72,7 +72,7 @@ class OtherSide(Generic[HeaderT]):
             same_bundle=self._same_bundle,
             silence_s=self.chooser.silence_s(now),
             estimate=self.chooser.link(now),
-            doubtful=self.chooser.doubtful,
+            held_back=self.chooser.held_back,
         )
 
 

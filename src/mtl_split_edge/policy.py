@@ -39,6 +39,7 @@ class Policy:
         self._sending = [point for point in points if point.mode is not Mode.LOCAL]
         self._ladder = make_ladder(points, settings)
         self._rung: int | None = None
+        self._held_back = False
         self._up_since: float | None = None
         self._up_after = settings.up_after_s
         self._raised = -math.inf
@@ -52,9 +53,9 @@ class Policy:
         return None if self._rung is None else self._ladder[self._rung]
 
     @property
-    def doubtful(self) -> bool:
-        """Whether the edge answers alone since a return to the link failed."""
-        return self._rung is None and self._returns.doubtful
+    def held_back(self) -> bool:
+        """Whether a rung would be in time, and only the returns that failed speak against it."""
+        return self._held_back
 
     def decide(self, link: LinkEstimate, queue: QueueState, now: float) -> Decision:
         """Decide about the frame that is next, just before work on it begins.
@@ -130,12 +131,15 @@ class Policy:
         slower = _slower(link, self.settings.headroom)
         local = self._local_worth(link)
         fits = self._in_time(link)
+        self._held_back = False
         if not fits or max(self.worth(self._ladder[rung], link) for rung in fits) <= local:
             self._rung = None
             self._stay(now)
         elif before is None:
             safe = (r for r in self._in_time(slower) if self.worth(self._ladder[r], slower) > local)
-            self._rung = self._return(next(safe, None), link, now)
+            rung = next(safe, None)
+            self._rung = self._return(rung, link, now)
+            self._held_back = rung is not None and self._rung is None
         else:
             # A link that gets slower has to be seen before the first frame is late by it.
             stays = self._in_time(_slower(link, self.settings.reserve))
@@ -173,8 +177,8 @@ class Policy:
             return None
         # The trips rehearsed were those of whole frames: their bytes take no more time.
         as_rehearsed = replace(link, delay_s=self._rehearsal.trip_s(), slowness=1e-9)
-        late_s = self.expected_s(self._ladder[rung], as_rehearsed, QueueState())
-        if late_s > self.settings.deadline_s:
+        expected_s = self.expected_s(self._ladder[rung], as_rehearsed, QueueState())
+        if expected_s > self.settings.deadline_s:
             self._stay(now)
             return None
         self._rehearsal.stop()

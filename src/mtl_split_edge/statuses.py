@@ -13,6 +13,7 @@ from mtl_split_edge.fates import Fate, Fates, Outcome
 from mtl_split_edge.ledger import Sent
 from mtl_split_ros.outbox import Outbox
 from mtl_split_ros.qos import make_publisher, status_profile
+from mtl_split_ros.status import Status
 
 
 class Statuses:
@@ -46,6 +47,10 @@ class Statuses:
                 elapsed_ms=fate.elapsed_s * 1e3,
             ),
         )
+
+    def fill(self, status: Status) -> None:
+        """Add to a diagnostic status how many nobody heard of."""
+        status.add('statuses left out', self._outbox.left_out)
 
     def dropped(self, arrival: Arrival, reason: str) -> None:
         """An image was not worked on."""

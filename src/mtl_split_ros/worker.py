@@ -18,7 +18,7 @@ class Source(Protocol[Given]):
         ...
 
     def close(self) -> None:
-        """Let whoever waits go, and forget what is stored."""
+        """Let whoever waits go; nothing more comes in."""
         ...
 
 
@@ -60,13 +60,14 @@ class NewestSlot(Generic[Item]):
 
 
 class Worker(Generic[Item]):
-    """The one thread that owns network and publishers."""
+    """A thread that handles one item after the other, such as the one that owns the network."""
 
     def __init__(
         self,
         slot: Source[Item],
         handle: Callable[[Item], None],
         failed: Callable[[Exception], None],
+        name: str = 'worker',
     ) -> None:
         """Handle the items of a slot until stop().
 
@@ -74,11 +75,12 @@ class Worker(Generic[Item]):
             slot: Where the items come from.
             handle: Called for every item.
             failed: Called with what `handle` raised; the next item goes on.
+            name: Of the thread.
         """
         self._slot = slot
         self._handle = handle
         self._failed = failed
-        self._thread = threading.Thread(target=self._run, name='worker', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._busy_s = 0.0
         self._began: float | None = None
 
@@ -93,7 +95,7 @@ class Worker(Generic[Item]):
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """Finish the item at hand and join the thread.
+        """Finish the item at hand, and what the source still gives, and join the thread.
 
         Returns:
             Whether the thread ended within `timeout` seconds.

@@ -118,7 +118,7 @@ def test_the_camera_and_the_deadline_are_followed() -> None:
         (LinkView(1, True, 0, replace(GOOD, answered=0.2)), 'answers 20% of the frames'),
         (LinkView(1, True, 0, replace(GOOD, slowness=1e-4)), r'10 kB/s, 10 ms'),
         (LinkView(1, True, 0, GOOD), 'nothing better would be in time'),
-        (LinkView(1, True, 0, GOOD, doubtful=True), 'the latest return to the link (1000 kB/s'),
+        (LinkView(1, True, 0, GOOD, held_back=True), 'the latest return to the link failed'),
     ],
 )
 def test_why_the_edge_answers_itself_is_said(view: LinkView, text: str) -> None:

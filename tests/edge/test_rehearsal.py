@@ -49,17 +49,20 @@ def drive(
 
 def test_the_first_return_is_not_rehearsed() -> None:
     policy, now = policy_after_failures(0)
-    assert not policy.doubtful
     policy.decide(link(10.0), QueueState(), now)
     assert policy.rung
+    assert not policy.held_back
 
 
 def test_after_a_failure_frames_are_sent_at_full_pace_and_answered_alone() -> None:
     policy, now = policy_after_failures(1)
-    assert policy.doubtful
+    policy.decide(link(0.01), QueueState(), now)
+    assert not policy.held_back  # nothing would be in time, whatever failed before
+    policy.decide(link(10.0), QueueState(), now)
+    assert policy.held_back
     decisions = drive(policy, now, 3.0, growth_ms=0.0)
     assert policy.rung
-    assert not policy.doubtful
+    assert not policy.held_back
     *before, _ = decisions
     assert 7 <= len(before) <= 9  # half a second
     assert all(d.point and d.point.mode is Mode.LOCAL for d in before)

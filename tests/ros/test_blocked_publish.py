@@ -41,8 +41,8 @@ def test_no_callback_waits_for_a_publish_that_blocks(
     def callbacks() -> None:
         for number in range(IMAGES):
             edge._on_image(image_msg(street_image(64, 48), header(number)))
-            edge._settle()
-            edge._updater.update()
+            for timer in edge.timers:
+                timer.callback()
 
     monkeypatch.setattr(Publisher, 'publish', blocked)
     edge._on_image(image_msg(street_image(64, 48), header(-1)))
