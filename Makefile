@@ -54,14 +54,15 @@ bench-codec: ## measure the codec on the shipped clip, fill docs/codec.md
 	@scripts/setup runtime
 	@$(SOURCED) exec mtl-split bench-codec --doc docs/codec.md $(ARGS)
 
-train: ## train the bundle that ships, or go on with it (DATA=DIR), write out/train/camvid/bundle
+train: ## train the network that ships from random weights, or go on (DATA=DIR), write out/train/camvid/bundle
 	@scripts/setup train
 	@$(SOURCED) mtl-split train --config experiments/camvid.yaml --data '$(DATA)' --out $(RUN) --precision bf16-mixed \
 	  $(if $(wildcard $(RUN)/checkpoints/last.ckpt),--resume) $(ARGS)
-	@rm -rf $(RUN)/bundle
-	@$(SOURCED) mtl-split export --checkpoint $(RUN)/checkpoints/last.ckpt --data '$(DATA)' --out $(RUN)/bundle \
+	@rm -rf $(RUN)/new
+	@$(SOURCED) mtl-split export --checkpoint $(RUN)/checkpoints/last.ckpt --data '$(DATA)' --out $(RUN)/new \
 	  --int8 --with-torch --unweight 0.75
-	@$(SOURCED) mtl-split eval --data '$(DATA)/val' --bundle $(RUN)/bundle --all-rates --update-bundle
+	@$(SOURCED) mtl-split eval --data '$(DATA)/val' --bundle $(RUN)/new --all-rates --update-bundle
+	@rm -rf $(RUN)/bundle && mv $(RUN)/new $(RUN)/bundle
 
 test: lint ## run every check: ruff, mypy --strict, pytest
 	@$(SOURCED) python3 -m pytest --half untimed $(BESIDE) $(ARGS)

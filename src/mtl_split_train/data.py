@@ -144,8 +144,7 @@ class EvaluationSet(TorchDataset[tuple[Frame, int]]):
     """Whole frames letterboxed to the network's input; labels and boxes stay the source's."""
 
     def __init__(self, dataset: Dataset, config: TrainConfig) -> None:
-        # The first validation may be hours away.
-        self.dataset = check_pictures(dataset)
+        self.dataset = dataset
         self.size = (config.data.input_width, config.data.input_height)
 
     def __len__(self) -> int:

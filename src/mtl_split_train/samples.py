@@ -196,7 +196,7 @@ def check_labels(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def check_pictures(dataset: Dataset) -> Dataset:
+def check_pictures(dataset: Dataset) -> None:
     """Read pictures once, so that a wrong one ends a run before its hours of work.
 
     Args:
@@ -207,7 +207,6 @@ def check_pictures(dataset: Dataset) -> Dataset:
     """
     for sample in spread(dataset.images, _FRAMES_READ):
         sample.image()
-    return dataset
 
 
 def spread(samples: Sequence[T], most: int) -> Sequence[T]:

@@ -32,7 +32,7 @@ from mtl_split_train.formats import read_split
 from mtl_split_train.initialise import initialise
 from mtl_split_train.module import SplitModule, config_mapping, read_parameters
 from mtl_split_train.run import Run, checkpoints, make_trainer, open_run, say_next
-from mtl_split_train.samples import Dataset
+from mtl_split_train.samples import Dataset, check_pictures
 
 #: What a file that is no checkpoint, or one of another network, raises on its way into a module.
 _WRONG_CONTENT = (
@@ -94,6 +94,7 @@ def fit(
         callbacks: What to do along the way.
     """
     data, val = splits
+    check_pictures(val)  # the first validation may be hours away
     schedule = config.schedule
     trainer = make_trainer(
         options,

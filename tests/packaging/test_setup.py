@@ -25,15 +25,18 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return names
 
 
-def test_arm64_without_the_entropy_coder_says_how_it_is_built(setup: dict[str, Any]) -> None:
-    setup['probe'] = lambda _: {'constriction': False}
+@pytest.mark.parametrize('there', ['', '0.4.0'])
+def test_arm64_without_the_entropy_coder_says_how_it_is_built(
+    setup: dict[str, Any], there: str
+) -> None:
+    setup['probe'] = lambda _: {'constriction': there}
     with pytest.raises(setup['SetupError'], match='no wheel for Linux on aarch64') as error:
         setup['check_machine'](Path('/opt/ros/jazzy'))
     assert f'constriction@v{setup["locked"]("constriction")} ' in str(error.value)
 
 
 def test_arm64_with_it_goes_on(setup: dict[str, Any]) -> None:
-    setup['probe'] = lambda _: {'constriction': True}
+    setup['probe'] = lambda _: {'constriction': setup['locked']('constriction')}
     assert setup['check_machine'](Path('/opt/ros/jazzy')) == PYTHON
 
 

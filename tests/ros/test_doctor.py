@@ -80,6 +80,8 @@ def camera(graph: Graph, topic: str, ahead_s: float = 0.0) -> Iterator[None]:
 def receive_buffers() -> Iterator[int]:
     """The sizes of this process's UDP sockets, as the kernel has them."""
     for entry in Path('/proc/self/fd').iterdir():
+        if not entry.is_socket():
+            continue
         with suppress(OSError), closing(socket.socket(fileno=os.dup(int(entry.name)))) as found:
             if found.type == socket.SOCK_DGRAM and found.family == socket.AF_INET:
                 yield found.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
@@ -92,8 +94,11 @@ def test_sockets_have_the_size_that_the_doctor_reads(graph: Graph) -> None:
         or get_rmw_implementation_identifier() != FAST
     ):
         pytest.skip('not what Fast DDS does by itself')
+    setting = Path('/proc/sys/net/core/rmem_default')
+    if not setting.is_file():
+        pytest.skip('this container does not show rmem_default')
     assert graph.node.get_name()
-    size = int(Path('/proc/sys/net/core/rmem_default').read_text())
+    size = int(setting.read_text())
     assert set(receive_buffers()) == {size}
 
 

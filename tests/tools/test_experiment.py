@@ -136,7 +136,12 @@ def test_damaged_sizes_name_the_key(
 def test_sizes_are_found_where_the_package_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert config_path('rate-accuracy.yaml') == ROOT / 'experiments/rate-accuracy.yaml'
+    own = Path('experiments/rate-accuracy.yaml')
+    own.parent.mkdir()
+    own.touch()
+    assert config_path('rate-accuracy.yaml') == own
     installed = tmp_path / 'share/mtl_split/experiments/made.yaml'
     installed.parent.mkdir(parents=True)
     installed.touch()

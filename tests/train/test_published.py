@@ -30,6 +30,8 @@ from mtl_split_train.published.config import DataConfig, mapping, parse
 from mtl_split_train.published.data import AttributeSet, choose_tasks, read_set
 from mtl_split_train.published.module import PublishedModule
 
+from torchvision import models  # isort: skip (it needs the operators that the room declares)
+
 # The fixtures count: a training run and an export on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
@@ -90,6 +92,19 @@ def test_the_same_seed_repeats_a_run_and_resume_goes_on(finished: Path, tmp_path
     assert train(tmp_path, out='again') == 0
     first, again = state(finished)['state_dict'], state(tmp_path, 'again')['state_dict']
     assert all(torch.equal(value, again[name]) for name, value in first.items())
+
+
+def test_published_weights_are_wanted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    published = models.MobileNet_V3_Small_Weights.IMAGENET1K_V1
+    file = tmp_path / 'hub/checkpoints' / published.url.rsplit('/', 1)[1]
+    file.parent.mkdir(parents=True)
+    torch.save(models.mobilenet_v3_small().state_dict(), file)
+    monkeypatch.setitem(CONFIG, 'network', {'weights': 'IMAGENET1K_V1'})
+    assert train(tmp_path, '--epochs', 1) == 0
+    file.unlink()
+    assert train(tmp_path, '--resume') == 0
+    assert state(tmp_path)['epoch'] == 1
 
 
 def test_the_bundle_has_the_tasks(finished: Path) -> None:

@@ -11,9 +11,9 @@ _MOST = 1_000_000
 
 
 def config_path(name: str) -> Path:
-    """Return a file of experiments/: of the checkout, as installed, or of the working folder."""
+    """Return a file of experiments/: of the working folder, or as it ships."""
     path = Path('experiments') / name
-    return shipped(str(path)) or path
+    return path if path.is_file() else shipped(str(path)) or path
 
 
 def read_extent(name: str, size: Size, *keys: str) -> Field:

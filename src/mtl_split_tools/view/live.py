@@ -37,15 +37,22 @@ class Live:
 
     def look(self) -> None:
         """Subscribe what has appeared."""
-        self._found = found = {
-            topic: kinds[0]
-            for topic, kinds in self._node.get_topic_names_and_types()
-            if self._node.count_publishers(topic)
-        }
+        before, found = (
+            self._found,
+            {
+                topic: kinds[0]
+                for topic, kinds in self._node.get_topic_names_and_types()
+                if self._node.count_publishers(topic)
+            },
+        )
+        self._found = found
         image = self._image or self._image_of_edge()
+        # what a new edge takes may be known a moment later than what it gives
+        early = not image and f'{self._namespace}/{Role.FEATURES}' in found.keys() - before.keys()
         for shown in choose_topics(found, self._namespace, image):
-            second = shown.role is Role.IMAGE and 'picture' in self._subscribed
-            if shown.topic not in self._subscribed and not second:
+            picture = shown.role is Role.IMAGE
+            left = picture and (early or 'picture' in self._subscribed)
+            if shown.topic not in self._subscribed and not left:
                 self._subscribe(shown)
 
     @property

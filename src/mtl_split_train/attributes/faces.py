@@ -58,7 +58,9 @@ def read_faces(root: Path, split: str) -> AttributeData:
 def _sample(path: Path, root: Path) -> AttributeSample:
     match = _NAME.fullmatch(path.name)
     if not match:
-        raise wrong_layout(f'{path} is not named as FACES names its pictures', root, _TREE)
+        raise wrong_layout(
+            f'{path} is not named as FACES names its pictures: name or remove it', root, _TREE
+        )
     values: dict[str, int | None] = {
         name: list(letters).index(letter)
         for (name, letters), letter in zip(

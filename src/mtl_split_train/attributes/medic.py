@@ -76,6 +76,8 @@ def _sample(path: Path, root: Path, line: int, row: Mapping[str, str | None]) ->
     name = row[_PICTURE] or ''
     picture = root / name
     if not picture.resolve().is_relative_to(root.resolve()) or not picture.is_file():
-        deviation = f'{path}:{line}: {_PICTURE} is {name!r}, which is no file in {root}'
+        deviation = (
+            f'{path}:{line}: {_PICTURE} is {name!r}, which is no file in {root}: unpack it there'
+        )
         raise wrong_layout(deviation, root, _TREE)
     return AttributeSample(values, partial(read_picture, picture))

@@ -24,7 +24,7 @@ from mtl_split_train.ladon.module import FAMILY, LadonModule, TeacherModule, run
 from mtl_split_train.ladon.stages import Stage, plan
 from mtl_split_train.ladon.staging import Staging, say
 from mtl_split_train.ladon.teacher import Teacher, load_teacher
-from mtl_split_train.samples import Classes, Dataset, spread
+from mtl_split_train.samples import Classes, Dataset, check_pictures, spread
 
 import lightning.pytorch as pl  # isort: skip
 
@@ -47,6 +47,7 @@ def train(content: Any, source: str, options: argparse.Namespace) -> int:
             f'{val.classes.mapping()}: both splits must have the same, in the same order'
         )
         raise DataError(msg)
+    check_pictures(val)  # the first validation may be hours away
     stages = plan(config, data.classes)
     views = TrainConfig(bundle=config.bundle, data=config.data)
     pl.seed_everything(config.seed, workers=True, verbose=False)

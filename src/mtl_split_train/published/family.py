@@ -3,6 +3,7 @@
 
 import argparse
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def train(content: Any, source: str, options: argparse.Namespace) -> int:
         )
         raise DataError(msg)
     pl.seed_everything(config.schedule.seed, workers=True, verbose=False)
+    if run.start:  # what the backbone began with is long since other weights
+        config = replace(config, network=replace(config.network, weights=None))
     module = PublishedModule(mapping(config), plain(data.tasks))
     trainer = make_trainer(options, run, checkpoints(run, 'val/mean'), config.schedule.epochs)
     trainer.fit(
