@@ -86,7 +86,9 @@ def test_packages_against_the_locks(tmp_path: Path) -> None:
 )
 def test_socket_buffers(tmp_path: Path, size: int, level: Level, remedy: bool) -> None:
     (tmp_path / 'rmem_default').write_text(f'{size}\n')
-    finding = environment.check_buffers(tmp_path)
+    (tmp_path / 'rmem_max').write_text('9000000\n')
+    assert '9000000 bytes' in environment.check_buffers(tmp_path, 'rmw_cyclonedds_cpp').what
+    finding = environment.check_buffers(tmp_path, '')
     assert finding.level is level
     assert bool(finding.remedy) == remedy
     assert f'sockets receive into {size} bytes' in finding.what

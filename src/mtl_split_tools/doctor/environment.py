@@ -45,7 +45,8 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> Iterator[F
     yield _check_domain(environment)
     yield from _check_discovery(environment)
     yield from check_packages(environment, Path(__file__).resolve().parents[3] / 'requirements')
-    yield check_buffers(Path('/proc/sys/net/core'))
+    middleware = environment.get('RMW_IMPLEMENTATION', '')
+    yield check_buffers(Path('/proc/sys/net/core'), middleware)
     yield from _check_limits(Path('/dev/shm'))
 
 
@@ -206,21 +207,23 @@ def _some(names: list[str]) -> str:
     return ', '.join(names[:_SHOWN]) + (f' and {rest} more' if rest > 0 else '')
 
 
-def check_buffers(settings: Path) -> Finding:
-    """Judge what a socket receives into that asks for nothing, as those of Fast DDS.
+def check_buffers(settings: Path, middleware: str) -> Finding:
+    """Judge what a socket receives into.
 
     Args:
         settings: Directory in which the kernel tells its limits, bytes.
+        middleware: RMW_IMPLEMENTATION; '' for ROS's own choice, which is Fast DDS.
     """
     # Fast DDS takes the first as it is; others ask for a size and get up to the second
     names = ('rmem_default', 'rmem_max')
     values = ' '.join(f'net.core.{name}={PICTURE_BUFFER}' for name in names)
     remedy = f'sudo sysctl -w {values}'
-    path = settings / names[0]
+    name = names['fastrtps' not in (middleware or 'rmw_fastrtps_cpp')]
+    path = settings / name
     if not path.is_file():
         return Finding(Level.OK, AREA, f'{path} is not visible here, socket buffers unknown')
     size = int(path.read_text())
-    what = f'sockets receive into {size} bytes (net.core.{names[0]})'
+    what = f'sockets receive into {size} bytes (net.core.{name})'
     if size < LEAST_BUFFER:
         return Finding(Level.WARN, AREA, f'{what}: packets are lost in bursts', remedy)
     if size < PICTURE_BUFFER:
