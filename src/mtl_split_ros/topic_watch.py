@@ -14,6 +14,7 @@ from mtl_split_ros.windows import RateMeter
 
 SILENT_AFTER_S = 3.0
 REMIND_EVERY_S = 30.0
+SILENT = 'look at the log of what publishes it'
 COMPRESSED = '/compressed'
 """What image_transport appends to the name of a topic."""
 
@@ -35,7 +36,9 @@ class Publishers:
     elsewhere: str = ''
 
 
-def describe_silence(topic: str, kind: str, since: str, publishers: Publishers) -> str:
+def describe_silence(
+    topic: str, kind: str, since: str, publishers: Publishers, silent: str = SILENT
+) -> str:
     """One line that names topic, publishers, incompatible ones, since when, and the remedy."""
     line = (
         f'no message on {topic} ({kind}) since {since}, publishers: {publishers.total}, '
@@ -52,7 +55,7 @@ def describe_silence(topic: str, kind: str, since: str, publishers: Publishers) 
     if publishers.other_types:
         return f'{line}; set image_transport to match' if 'Image' in kind else line
     if publishers.total:
-        return f'{line}; they send nothing: look at the log of what publishes it'
+        return f'{line}; they send nothing: {silent}'
     if publishers.elsewhere:
         return f'{line}; but {publishers.elsewhere}'
     return f'{line}; remap the topic or start its publisher'
@@ -68,6 +71,7 @@ class TopicWatch:
         kind: str,
         profile: QoSProfile,
         elsewhere: Callable[[], str] = lambda: '',
+        silent: str = SILENT,
     ) -> None:
         """Watch a topic.
 
@@ -77,6 +81,7 @@ class TopicWatch:
             kind: Type name, as in 'sensor_msgs/msg/Image'.
             profile: QoS of the subscription; overrides are written into this very object.
             elsewhere: Where else to look when there is no publisher; a hint or ''.
+            silent: What to think of a publisher that sends nothing.
         """
         self._node = node
         self._log = node.get_logger()
@@ -84,6 +89,7 @@ class TopicWatch:
         self._kind = kind
         self._profile = profile
         self._elsewhere = elsewhere
+        self._silent = silent
         self.meter = RateMeter()
         self.restart()
 
@@ -122,7 +128,7 @@ class TopicWatch:
         if not self._since:
             self._since = time.strftime('%H:%M:%S', time.localtime(time.time() - silent_s))
         since = f'{self._since} ({silent_s:.0f} s)'
-        line = describe_silence(self._topic, self._kind, since, publishers)
+        line = describe_silence(self._topic, self._kind, since, publishers, self._silent)
         status.merge_summary(Level.WARN, line)
         if now - self._reminded > REMIND_EVERY_S:
             self._reminded = now

@@ -33,6 +33,8 @@ from mtl_split_server.schedule import NO_DEADLINE
 from mtl_split_server.turn import Turn, Turns, clock_us
 from mtl_split_server.waiting import Begun, Common, Drawing, Frame
 
+_SILENT = 'an edge in mode local asks no server, else look at the log of what publishes it'
+
 
 class Camera:
     """Hears one camera's edge and answers it.
@@ -74,7 +76,9 @@ class Camera:
         )
         self._profile = features_reader_profile(settings.text('feature_reliability'))
         self.topic = node.resolve_topic_name(f'{prefix}features')
-        self._watch = TopicWatch(node, self.topic, 'mtl_split/msg/FeatureMap', self._profile)
+        self._watch = TopicWatch(
+            node, self.topic, 'mtl_split/msg/FeatureMap', self._profile, silent=_SILENT
+        )
 
     def listen(self) -> None:
         """Subscribe."""

@@ -148,3 +148,5 @@ def test_silence_says_what_is_wrong(
     assert edge.log.count('no message on /rear/image') == 1
     graph.node.destroy_publisher(elsewhere)
     graph.node.destroy_publisher(incompatible)
+    # the edge is there, and without images it has nothing to send
+    diagnostics.message_with('rear/server: features', 'an edge in mode local asks no server')
