@@ -80,7 +80,12 @@ class EdgeNode(Node):
         self._diagnostics = Outbox('diagnostics', 1, self._not_published)
         self._statuses = statuses = Statuses(self, lambda: course.mode, self._outbox)
         make_subscription(self, LinkReport, 'link_report', self._on_report, report_reader_profile())
-        self._images = images = ImageTopic(self, settings.text('image_transport'), self._on_image)
+        self._images = images = ImageTopic(
+            self,
+            settings.text('image_transport'),
+            settings.text('image_reliability'),
+            self._on_image,
+        )
         self._frames = FrameWork(
             settings,
             in_use,

@@ -64,6 +64,13 @@ EDGE_PARAMETERS = (
         choices=('raw', 'compressed'),
     ),
     ParameterSpec(
+        'image_reliability',
+        'best_available',
+        'Reliability of the `image` subscription; best_available: reliable where all publishers '
+        'are, else best effort.',
+        choices=('best_available', 'reliable', 'best_effort'),
+    ),
+    ParameterSpec(
         'untyped_encoding',
         '',
         'What an image of encoding 8UC3 is taken for; empty refuses it.',

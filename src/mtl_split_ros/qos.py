@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -24,33 +25,39 @@ RESULT_LIFE_S = 0.1
 """For how long a result that was lost on its way is sent again."""
 
 
-def _profile(*, depth: int, reliable: bool, latched: bool = False) -> QoSProfile:
+BEST_AVAILABLE = 'best_available'
+"""Reliable where every publisher is, else best effort."""
+
+
+def _profile(*, depth: int, reliability: str, latched: bool = False) -> QoSProfile:
     # a fresh object each time: rclpy writes the overrides into the profile that it is given
     return QoSProfile(
         history=QoSHistoryPolicy.KEEP_LAST,
         depth=depth,
-        reliability=(
-            QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT
-        ),
+        reliability=QoSReliabilityPolicy.get_from_short_key(reliability),
         durability=(
             QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE
         ),
     )
 
 
-def image_profile() -> QoSProfile:
-    """Image subscription: best effort matches reliable publishers too, depth 1 is the newest."""
-    return _profile(depth=1, reliable=False)
+def image_profile(reliability: str = 'best_effort') -> QoSProfile:
+    """Image subscription: depth 1 is the newest.
+
+    Args:
+        reliability: 'reliable'; 'best_effort', which matches every publisher; or BEST_AVAILABLE.
+    """
+    return _profile(depth=1, reliability=reliability)
 
 
 def features_profile(reliability: str) -> QoSProfile:
     """Feature stream, 'reliable' or 'best_effort', depth 1: a queue is stale frames in bursts."""
-    return _profile(depth=1, reliable=reliability == 'reliable')
+    return _profile(depth=1, reliability=reliability)
 
 
 def features_reader_profile(reliability: str) -> QoSProfile:
     """Their subscription: room for those of many senders until the callback takes the newest."""
-    return _profile(depth=500, reliable=reliability == 'reliable')
+    return _profile(depth=500, reliability=reliability)
 
 
 def results_profile() -> QoSProfile:
@@ -58,29 +65,29 @@ def results_profile() -> QoSProfile:
 
     And not for long: the writer forgets it, before another machine has answered a later frame.
     """
-    profile = _profile(depth=1, reliable=True)
+    profile = _profile(depth=1, reliability='reliable')
     profile.lifespan = Duration(seconds=RESULT_LIFE_S)
     return profile
 
 
 def status_profile() -> QoSProfile:
     """Status of each frame; several can come at once."""
-    return _profile(depth=20, reliable=True)
+    return _profile(depth=20, reliability='reliable')
 
 
 def report_profile() -> QoSProfile:
     """Link reports: only the newest counts."""
-    return _profile(depth=1, reliable=True)
+    return _profile(depth=1, reliability='reliable')
 
 
 def report_reader_profile() -> QoSProfile:
     """Their subscription: the next one makes up for a lost one, no bytes go into repeating."""
-    return _profile(depth=10, reliable=False)
+    return _profile(depth=10, reliability='best_effort')
 
 
 def latched_profile() -> QoSProfile:
     """Contract and label info: a late joiner gets the last one."""
-    return _profile(depth=1, reliable=True, latched=True)
+    return _profile(depth=1, reliability='reliable', latched=True)
 
 
 def make_publisher(node: Node, message: type, topic: str, profile: QoSProfile) -> Publisher:
@@ -102,8 +109,18 @@ def make_subscription(
     callback: Callable[[Any], None],
     profile: QoSProfile,
     events: SubscriptionEventCallbacks | None = None,
+    settle: Callable[[QoSProfile], object] = lambda _: None,
 ) -> Subscription:
     """Create a subscription whose QoS can be changed by parameters `qos_overrides.TOPIC...`.
+
+    Args:
+        node: Whose subscription it is.
+        message: Type of the messages.
+        topic: Their name.
+        callback: Called with each.
+        profile: QoS; the overrides are written into this very object.
+        events: What to call on events of the middleware.
+        settle: Called with the profile once the overrides are in it; may change it once more.
 
     Raises:
         MtlSplitError: If an override has an unknown value.
@@ -115,20 +132,25 @@ def make_subscription(
             callback,
             profile,
             event_callbacks=events,
-            qos_overriding_options=_overrides(),
+            qos_overriding_options=_overrides(settle),
         )
     except RuntimeError as error:
         raise _clear(topic, error) from error
 
 
-def _overrides() -> QoSOverridingOptions:
+def _overrides(settle: Callable[[QoSProfile], object] = lambda _: None) -> QoSOverridingOptions:
+    def accept(profile: QoSProfile) -> SetParametersResult:
+        settle(profile)
+        return SetParametersResult(successful=True)
+
     return QoSOverridingOptions(
         (
             QoSPolicyKind.HISTORY,
             QoSPolicyKind.DEPTH,
             QoSPolicyKind.RELIABILITY,
             QoSPolicyKind.DURABILITY,
-        )
+        ),
+        callback=accept,
     )
 
 

@@ -5,15 +5,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from mtl_split_ros.status import Level, Status
 from mtl_split_ros.windows import RateMeter
 
 SILENT_AFTER_S = 3.0
 REMIND_EVERY_S = 30.0
+FEW = 3
+"""Messages that may be lost before anything is said of it."""
+LOST_WARN = 0.1
+"""Share of messages lost on their way above which it is said."""
 SILENT = 'look at the log of what publishes it'
 COMPRESSED = '/compressed'
 """What image_transport appends to the name of a topic."""
@@ -61,6 +66,23 @@ def describe_silence(
     return f'{line}; remap the topic or start its publisher'
 
 
+def describe_loss(topic: str, heard_hz: float, lost_hz: float, size: float, remedy: str) -> str:
+    """One line on messages that were published and did not arrive, and the remedy.
+
+    Args:
+        topic: Their name.
+        heard_hz: Messages that arrived, per second.
+        lost_hz: Messages that did not, per second.
+        size: Mean payload of those that arrived in bytes, 0 if none did.
+        remedy: What helps.
+    """
+    each = f' of {size / 1e3:.0f} kB' if size else ''
+    return (
+        f'{lost_hz:.1f} of {heard_hz + lost_hz:.1f} messages a second on {topic}{each} are lost on '
+        f'their way here: {remedy}'
+    )
+
+
 class TopicWatch:
     """Watches one subscription: rate, silence, and what the graph knows about the topic."""
 
@@ -72,6 +94,8 @@ class TopicWatch:
         profile: QoSProfile,
         elsewhere: Callable[[], str] = lambda: '',
         silent: str = SILENT,
+        lost: str = '',
+        changed: Callable[[], bool] = lambda: False,
     ) -> None:
         """Watch a topic.
 
@@ -82,6 +106,8 @@ class TopicWatch:
             profile: QoS of the subscription; overrides are written into this very object.
             elsewhere: Where else to look when there is no publisher; a hint or ''.
             silent: What to think of a publisher that sends nothing.
+            lost: What helps where more than a tenth of the messages is lost; '' complains of none.
+            changed: Called when other publishers are there; tells whether it subscribed anew.
         """
         self._node = node
         self._log = node.get_logger()
@@ -90,7 +116,11 @@ class TopicWatch:
         self._profile = profile
         self._elsewhere = elsewhere
         self._silent = silent
+        self._remedy = lost
+        self._changed = changed
         self.meter = RateMeter()
+        self._lost = RateMeter()
+        self.lost = 0
         self.restart()
 
     def restart(self) -> None:
@@ -107,10 +137,29 @@ class TopicWatch:
 
     def events(self) -> SubscriptionEventCallbacks:
         """Event callbacks that say at once when a publisher with another QoS appears."""
-        return SubscriptionEventCallbacks(incompatible_qos=self._incompatible_appeared)
+        return SubscriptionEventCallbacks(
+            incompatible_qos=self._incompatible_appeared,
+            message_lost=self._message_lost,
+            matched=self._matched,
+        )
+
+    def best_reliability(self, unknown: ReliabilityPolicy) -> ReliabilityPolicy:
+        """Return reliable where all publishers are, best effort where one is not.
+
+        Args:
+            unknown: What to return while there is no publisher.
+        """
+        publishers = self._same_type()
+        if not publishers:
+            return unknown
+        kinds = {info.qos_profile.reliability for info in publishers}
+        everywhere = kinds == {ReliabilityPolicy.RELIABLE}
+        return ReliabilityPolicy.RELIABLE if everywhere else ReliabilityPolicy.BEST_EFFORT
 
     def fill(self, status: Status) -> None:
-        """Add rate and silence to a diagnostic status, and log a silence once in a while."""
+        """Add rate, losses and silence to a diagnostic status, log a silence once in a while."""
+        # an event may have come before the graph knew of its publisher
+        self._changed()
         publishers = self._publishers()
         status.add('topic', self._topic)
         status.add('publishers', publishers.total)
@@ -119,16 +168,20 @@ class TopicWatch:
         frames, size = self.meter.rates()
         status.add('rate Hz', frames)
         status.add('received byte/s', size)
+        status.add('lost on the way', self.lost)
+        status.add('reliability', self._profile.reliability.name.lower())
         now = time.monotonic()
         silent_s = now - self._last
-        if silent_s < SILENT_AFTER_S:
+        line = self._losses()
+        if silent_s < SILENT_AFTER_S and not line:
             status.merge_summary(Level.OK, f'{frames:.1f} Hz on {self._topic}')
             self._reminded = -float('inf')
             return
-        if not self._since:
-            self._since = time.strftime('%H:%M:%S', time.localtime(time.time() - silent_s))
-        since = f'{self._since} ({silent_s:.0f} s)'
-        line = describe_silence(self._topic, self._kind, since, publishers, self._silent)
+        if not line:
+            if not self._since:
+                self._since = time.strftime('%H:%M:%S', time.localtime(time.time() - silent_s))
+            since = f'{self._since} ({silent_s:.0f} s)'
+            line = describe_silence(self._topic, self._kind, since, publishers, self._silent)
         status.merge_summary(Level.WARN, line)
         if now - self._reminded > REMIND_EVERY_S:
             self._reminded = now
@@ -137,8 +190,9 @@ class TopicWatch:
     def _publishers(self) -> Publishers:
         found = self._node.get_publishers_info_by_topic(self._topic)
         others = [info.topic_type for info in found if info.topic_type != self._kind]
-        same = [info for info in found if info.topic_type == self._kind]
-        checks = [qos_check_compatible(info.qos_profile, self._profile) for info in same]
+        checks = [
+            qos_check_compatible(info.qos_profile, self._profile) for info in self._same_type()
+        ]
         return Publishers(
             total=len(found),
             incompatible=_reasons(checks),
@@ -146,7 +200,27 @@ class TopicWatch:
             elsewhere='' if found else self._elsewhere(),
         )
 
+    def _same_type(self) -> list[TopicEndpointInfo]:
+        found = self._node.get_publishers_info_by_topic(self._topic)
+        return [info for info in found if info.topic_type == self._kind]
+
+    def _losses(self) -> str:
+        (heard, size), (_, lost) = self.meter.rates(), self._lost.rates()
+        if not self._remedy or self.lost < FEW or lost <= LOST_WARN * (heard + lost):
+            return ''
+        each = size / heard if heard else 0.0
+        return describe_loss(self._topic, heard, lost, each, self._remedy)
+
+    def _message_lost(self, event: QoSMessageLostInfo) -> None:
+        self.lost += event.total_count_change
+        self._lost.add(event.total_count_change)
+
+    def _matched(self, _event: object) -> None:
+        self._changed()
+
     def _incompatible_appeared(self, _event: object) -> None:
+        if self._changed():
+            return
         publishers = self._publishers()
         reason = publishers.incompatible[0] if publishers.incompatible else 'unknown policy'
         self._log.warning(

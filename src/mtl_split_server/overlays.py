@@ -60,7 +60,13 @@ class Overlays:
         self._drawn: Picture | None = None
         self._complaints = Complaints(warn)
         self._matcher: OverlayMatcher[Picture, FrameResults] = OverlayMatcher()
-        self._images = ImageTopic(node, settings.text('image_transport'), self._on_image, topic)
+        self._images = ImageTopic(
+            node,
+            settings.text('image_transport'),
+            settings.text('image_reliability'),
+            self._on_image,
+            topic,
+        )
 
     def take_over(self, bundle: Bundle) -> None:
         """Draw for another bundle from now on; results of the one before are forgotten."""

@@ -56,6 +56,13 @@ SERVER_PARAMETERS = (
         choices=('raw', 'compressed'),
     ),
     ParameterSpec(
+        'image_reliability',
+        'best_available',
+        'For `overlay`: reliability of the `image` subscription; best_available: reliable where '
+        'all publishers are, else best effort.',
+        choices=('best_available', 'reliable', 'best_effort'),
+    ),
+    ParameterSpec(
         'untyped_encoding',
         '',
         'For `overlay`: what an image of encoding 8UC3 is taken for; empty refuses it.',

@@ -110,7 +110,7 @@ def test_the_whole_name_of_a_compressed_topic(
     rclpy.init(context=context, domain_id=graph.domain)
     camera = Node('camera', context=context)
     camera.create_publisher(CompressedImage, name, RELIABLE)
-    images = ImageTopic(graph.node, transport, lambda _: None, name)
+    images = ImageTopic(graph.node, transport, 'best_available', lambda _: None, name)
     images.subscribe()
 
     def said() -> str:

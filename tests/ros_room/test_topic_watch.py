@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from mtl_split_ros.topic_watch import Publishers, describe_silence
+from mtl_split_ros.topic_watch import Publishers, describe_loss, describe_silence
 
 IMAGE = 'sensor_msgs/msg/Image'
 
@@ -30,3 +30,12 @@ def test_one_line_says_everything(publishers: Publishers, parts: list[str]) -> N
     assert '\n' not in line
     for part in ['/image', IMAGE, 'since 12:00:00 (4 s)', *parts]:
         assert part in line
+
+
+def test_one_line_on_what_is_lost() -> None:
+    line = describe_loss('/image', 3.4, 9.2, 921_600.0, 'let both sides be reliable')
+    assert line == (
+        '9.2 of 12.6 messages a second on /image of 922 kB are lost on their way here: '
+        'let both sides be reliable'
+    )
+    assert describe_loss('/image', 0.0, 15.0, 0.0, 'x').startswith('15.0 of 15.0 messages')

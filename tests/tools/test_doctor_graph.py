@@ -171,6 +171,12 @@ FAULTS: dict[str, tuple[Scan, Level, str, str]] = {
         '2 edges share /features',
         'frame_id',
     ),
+    'lost on the way to the doctor': (
+        graph(**streams(Stream(0, 10.0, 12.0, lost=31), stream(5.0))),
+        Level.WARN,
+        '/features: 5.0 Hz, 5.0 kB a frame of 15.0 Hz of images: the edge is slower',
+        'threads',
+    ),
     'still': (
         graph(**streams(Stream(), Stream())),
         Level.ERROR,

@@ -35,14 +35,14 @@ def check_rates(scan: Scan, camera_hz: float | None) -> Iterator[Finding]:
         for name in scan.images_of(edge):
             images = scan.stream(name)
             publishers = scan.topic(name).publishers
-            if publishers and not images.heard:
+            if publishers and not images.sent:
                 what = (
                     f'{name} has publishers ({len(publishers)}, {publishers[0].node}), but no '
                     f'image came in {scan.seconds:g} s'
                 )
                 remedy = f'look at the camera: ros2 topic hz {name}, its log, a paused bag'
                 yield Finding(Level.ERROR, RATES, what, remedy)
-            if not images.heard:
+            if not images.sent:
                 continue
             what = f'{name}: {images.rate:.1f} Hz'
             if camera_hz and images.rate < SLOW * camera_hz:
@@ -51,7 +51,7 @@ def check_rates(scan: Scan, camera_hz: float | None) -> Iterator[Finding]:
                 yield Finding(Level.WARN, RATES, what, remedy)
             else:
                 yield Finding(Level.OK, RATES, what)
-            yield from _check_features(scan, edge, images.rate if images.heard >= FEW else 0.0)
+            yield from _check_features(scan, edge, images.rate if images.sent >= FEW else 0.0)
 
 
 def _check_features(scan: Scan, edge: str, images: float) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _check_features(scan: Scan, edge: str, images: float) -> Iterator[Finding]:
             what += f', {stream.size / stream.heard / 1e3:.1f} kB a frame'
         if mode == LOCAL or not images:
             continue
-        if stream.heard:
+        if stream.sent:
             slow = mode == SPLIT and stream.rate < SLOW * images
             remedy = 'raise threads or providers of the edge, or take fewer images a second'
             if slow:
@@ -160,7 +160,7 @@ def check_link(scan: Scan) -> Iterator[Finding]:
 
 
 def _describe_nothing(scan: Scan, edge: str) -> Finding:
-    sent = sum(scan.stream(name).heard for name in scan.published_by(edge, FEATURES))
+    sent = sum(scan.stream(name).sent for name in scan.published_by(edge, FEATURES))
     what = f'no frame of {edge} reached its server in {scan.seconds:g} s'
     if not sent:
         return Finding(Level.OK, LINK, f'{what}: it sends none')

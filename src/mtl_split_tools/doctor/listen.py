@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from mtl_split.msg import LinkReport, SplitContract
 from rcl_interfaces.srv import GetParameters
 from rclpy.client import Client
+from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
@@ -208,14 +209,24 @@ class _Listener:
         )
         profile = QoSProfile(depth=50, reliability=reliability, durability=durability)
         self._node.create_subscription(
-            message, topic, lambda heard: callback(topic, heard), profile, raw=raw
+            message,
+            topic,
+            lambda heard: callback(topic, heard),
+            profile,
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=lambda event: self._on_lost(topic, event)
+            ),
+            raw=raw,
         )
 
-    def _on_stamped(self, topic: str, data: bytes) -> None:
-        now = time.monotonic()
+    def _on_lost(self, topic: str, event: QoSMessageLostInfo) -> None:
         stream = self._streams[topic]
-        stream.first = stream.first if stream.heard else now
-        stream.last = now
+        stream.notice(time.monotonic())
+        stream.lost += event.total_count_change
+
+    def _on_stamped(self, topic: str, data: bytes) -> None:
+        stream = self._streams[topic]
+        stream.notice(time.monotonic())
         stream.heard += 1
         stream.size += len(data)
         seconds, nanoseconds = message_stamp(data)

@@ -69,16 +69,17 @@ class Topic:
 
 @dataclass(slots=True)
 class Stream:
-    """What arrived on a topic.
+    """What was sent on a topic.
 
     Args:
-        heard: Messages.
-        first: When the first one came, monotonic seconds.
-        last: When the last one came.
+        heard: Messages that arrived.
+        first: When the first one came or was missed, monotonic seconds.
+        last: When the last one was.
         size: Bytes of all.
         ages: Seconds from each header stamp to the clock that the stamps follow; without zeros.
         zeros: Messages whose stamp is zero.
         steps_back: How often a stamp was before that of the message before it.
+        lost: Messages that were lost on the way to the doctor, who asks for none again.
     """
 
     heard: int = 0
@@ -88,11 +89,22 @@ class Stream:
     ages: list[float] = field(default_factory=list)
     zeros: int = 0
     steps_back: int = 0
+    lost: int = 0
+
+    @property
+    def sent(self) -> int:
+        """Messages that were sent, as far as the doctor noticed."""
+        return self.heard + self.lost
 
     @property
     def rate(self) -> float:
-        """Messages per second, 0 below two."""
-        return (self.heard - 1) / (self.last - self.first) if self.last > self.first else 0.0
+        """Messages sent per second, 0 below two."""
+        return (self.sent - 1) / (self.last - self.first) if self.last > self.first else 0.0
+
+    def notice(self, now: float) -> None:
+        """Take the time of a message that came or was missed, before it is counted."""
+        self.first = self.first if self.sent else now
+        self.last = now
 
 
 @dataclass(frozen=True, slots=True)
