@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from mtl_split.msg import FeatureMap, FrameStatus
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
-from tests.ros.harness import BEST_EFFORT, LATCHED, Graph, header, image_msg, wait_for
+from tests.ros.harness import BEST_EFFORT, LATCHED, RELIABLE, Graph, header, image_msg, wait_for
 from tests.tiny_bundle import street_image
 from vision_msgs.msg import LabelInfo
 
@@ -56,14 +57,18 @@ def test_one_camera_has_one_picture(graph: Graph) -> None:
     assert packed.get_subscription_count() == 0
 
 
-def test_given_topic_is_taken(graph: Graph) -> None:
+@pytest.mark.parametrize('offered', [RELIABLE, BEST_EFFORT], ids=['reliable', 'best effort'])
+def test_given_topic_is_taken_as_it_is_offered(graph: Graph, offered: QoSProfile) -> None:
     seen: Seen = []
-    live = Live(graph.node, '', '/usb_cam/image_raw', lambda *message: seen.append(message))
-    camera = graph.node.create_publisher(Image, '/usb_cam/image_raw', BEST_EFFORT)
+    topic = f'/usb_cam_{offered.reliability.name.lower()}/image_raw'
+    live = Live(graph.node, '', topic, lambda *message: seen.append(message))
+    camera = graph.node.create_publisher(Image, topic, offered)
     wait_for(lambda: (live.look(), camera.get_subscription_count())[1], 'the view to subscribe')
     camera.publish(image_msg(street_image(64, 48), header(2)))
     wait_for(lambda: seen, 'the picture')
-    assert seen[0][:2] == ('/usb_cam/image_raw', Role.IMAGE)
+    assert seen[0][:2] == (topic, Role.IMAGE)
+    (reader,) = graph.node.get_subscriptions_info_by_topic(topic)
+    assert reader.qos_profile.reliability == offered.reliability
 
 
 @pytest.mark.parametrize('packed', [False, True], ids=['raw', 'compressed beside it'])

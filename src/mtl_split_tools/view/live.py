@@ -18,8 +18,9 @@ from mtl_split_tools.view.topics import Role, Shown, camera_of, choose_topics, p
 LOOK_S = 1.0
 SPIN_S = 0.1
 SILENT_S = 3.0
-# Best effort matches every publisher, and a slow viewer holds none of them back.
-_PASSIVE = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+# Chosen where the publishers are known: reliable if all of them are, or most large pictures would
+# be lost. A writer that keeps the last ones is not held back by a slow viewer.
+_AS_OFFERED = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_AVAILABLE)
 _LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 Show = Callable[[str, Role, Any, int], None]
 
@@ -85,7 +86,7 @@ class Live:
         def on_message(message: Any) -> None:
             self._show(shown.topic, shown.role, message, time.time_ns())
 
-        profile = _LATCHED if shown.latched else _PASSIVE
+        profile = _LATCHED if shown.latched else _AS_OFFERED
         self._node.create_subscription(shown.message, shown.topic, on_message, profile)
         # one camera at a time, though it may have both transports
         self._subscribed |= {shown.topic, *(['picture'] if shown.role is Role.IMAGE else [])}
