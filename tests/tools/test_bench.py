@@ -34,6 +34,7 @@ from mtl_split_tools.bench.session import estimate_s
 from mtl_split_tools.bench.video import VideoDecoder, VideoEncoder
 from mtl_split_tools.lab import Finding, LabError
 from mtl_split_tools.lab.link import Loopback
+from mtl_split_tools.link_bench import session
 from mtl_split_tools.link_bench.frames import Frame, Measured
 from mtl_split_tools.link_bench.judge import Judge
 from mtl_split_tools.link_bench.plan import LOCAL, Cell
@@ -252,7 +253,10 @@ def test_answers_of_a_video_are_judged_as_they_were(tiny_bundle: Bundle, tmp_pat
 
 @pytest.mark.ros
 @pytest.mark.slow
-def test_rivals_and_nodes_answer_over_real_dds(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_rivals_and_nodes_answer_over_real_dds(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, 'SETTLE_S', 1.0)
     bundle = load_bundle(tiny_bundle.path)
     rows: dict[str, dict[str, Any]] = {}
     ways = ('split:0', LOCAL, 'other:1', 'raw', 'float16', 'h264:30')

@@ -11,6 +11,7 @@ from tests.tools.commands import fails
 from mtl_split_core.bundle import Bundle
 from mtl_split_tools.bench import bare, limits, messages, threads
 from mtl_split_tools.cli import main
+from mtl_split_tools.link_bench import session
 
 PERCENTILES = {'p50': 50.0, 'p95': 60.0, 'p99': 70.0}
 STREAM = {
@@ -123,10 +124,12 @@ def test_real_nodes_for_a_moment(
 ) -> None:
     for name, value in {'RATES_HZ': (10,), 'SIZES': ((320, 240),), '_STARTS': 1}.items():
         monkeypatch.setattr(limits, name, value)
-    monkeypatch.setattr(limits, '_SECONDS', 2.0)
+    monkeypatch.setattr(limits, '_SECONDS', 1.5)
     monkeypatch.setattr(limits, '_PICTURES', 20)
     monkeypatch.setattr(limits, '_SETTLE_S', 0.5)
+    monkeypatch.setattr(limits, '_DRAIN_S', 0.5)
     monkeypatch.setattr(bare, 'SETTLE_S', 1.0)
+    monkeypatch.setattr(session, 'SETTLE_S', 1.0)
     monkeypatch.setattr(threads, '_PICTURES', 2)
     out = tmp_path / 'out'
     assert main(['bench-limits', '--bundle', str(tiny_bundle.path), '--out', str(out)]) == 0
