@@ -11,7 +11,8 @@ from mtl_split_core.errors import MtlSplitError
 from mtl_split_core.profile import Mode, Profile, ProfilePoint
 from mtl_split_edge.decision import Decision, PolicySettings, QueueState, Reason
 from mtl_split_edge.link import Report
-from mtl_split_edge.link_estimate import LinkEstimate, LinkEstimator
+from mtl_split_edge.link_estimate import LinkEstimate
+from mtl_split_edge.link_estimator import LinkEstimator
 from mtl_split_edge.policy import Policy
 
 LARGEST_BACKLOG_S = 0.15

@@ -3,14 +3,10 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from mtl_split_core.tail import TailStage
 from mtl_split_server.run_times import RunTimes
-from mtl_split_server.waiting import Begun, Drawing, Frame
-
-if TYPE_CHECKING:
-    from mtl_split_server.camera import Camera
+from mtl_split_server.waiting import Answerer, Begun, Drawing, Frame
 
 
 class Batches:
@@ -20,7 +16,7 @@ class Batches:
         failed: Takes what nobody expected, with the camera that it cost an answer.
     """
 
-    def __init__(self, failed: Callable[['Camera', Exception], object]) -> None:
+    def __init__(self, failed: Callable[[Answerer, Exception], object]) -> None:
         self._failed = failed
         self._times = RunTimes()
 

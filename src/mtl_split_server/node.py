@@ -23,7 +23,7 @@ from mtl_split_server.camera import Camera
 from mtl_split_server.loading import Loaded, load
 from mtl_split_server.parameters import SERVER_PARAMETERS
 from mtl_split_server.schedule import CameraQueue
-from mtl_split_server.waiting import Common, Drawing, Frame
+from mtl_split_server.waiting import Answerer, Common, Drawing, Frame
 
 OVERLAY_POLL_S = 0.25
 _KEYS_OF_ONE = 16
@@ -58,7 +58,7 @@ class ServerNode(Node):
         )
         self._cameras = [Camera(self, common, name) for name in names]
         self._follow_batch()
-        self._at_work = self._cameras[0]
+        self._at_work: Answerer = self._cameras[0]
         self._follow_filter()
         for camera in self._cameras:
             camera.listen()
@@ -96,7 +96,7 @@ class ServerNode(Node):
     def _failed(self, error: Exception) -> None:
         self._failed_of(self._at_work, error)
 
-    def _failed_of(self, camera: Camera, error: Exception) -> None:
+    def _failed_of(self, camera: Answerer, error: Exception) -> None:
         if self.context.ok():
             camera.failed(error)
 

@@ -3,19 +3,32 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from mtl_split.msg import FeatureMap
 
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.results import FrameResults
-from mtl_split_core.tail import Encoded, Prepared, TailStage
+from mtl_split_core.tail import Encoded, Inferred, Prepared, TailStage
 from mtl_split_ros.parameters import Parameters
 from mtl_split_server.overlays import Picture
 from mtl_split_server.schedule import CameraQueue
 
-if TYPE_CHECKING:
-    from mtl_split_server.camera import Camera
+
+class Answerer(Protocol):
+    """Whose frames they are: answers them when their turn has come."""
+
+    def begin(self, frame: 'Frame') -> 'Begun | None':
+        """Decode a frame; None for one that gets no answer."""
+
+    def answer(self, begun: 'Begun', inferred: Inferred, batch: int) -> None:
+        """Publish what the network says of a frame that went through it with `batch` - 1 others."""
+
+    def draw(self, drawing: 'Drawing') -> None:
+        """Draw an overlay."""
+
+    def failed(self, error: Exception) -> None:
+        """Count a frame that an unexpected error has cost its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +44,7 @@ class Frame:
             a limit.
     """
 
-    camera: 'Camera'
+    camera: Answerer
     message: FeatureMap
     prepared: Prepared | None
     at: float
@@ -61,7 +74,7 @@ class Begun:
 class Drawing:
     """An overlay that waits for its turn: the image came after its results."""
 
-    camera: 'Camera'
+    camera: Answerer
     image: Picture
     results: FrameResults
     bundle: Bundle

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_split_edge.link import Report
-from mtl_split_edge.link_estimate import LinkEstimate, LinkEstimator
+from mtl_split_edge.link_estimate import LinkEstimate
+from mtl_split_edge.link_estimator import LinkEstimator
 
 FINGERPRINT, PERIOD = 7, 1 / 15
 

@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 LONGEST_GAP_S = 0.25 + FALLBACK_S + 0.1
 """Between two answers: the deadline that is missed, the fallback, the period of the camera."""
 
+OVERLOAD_S, AWAY_S, THERE_S = 6.0, 0.4, 0.05
+
 
 def test_server_killed_and_started_again(drive: Drive) -> None:
     killed = time.monotonic()
@@ -73,6 +75,28 @@ def test_server_stalled(drive: Drive) -> None:
     back = time.monotonic()
     assert drive.wait_for_answer_by(BY_SERVER, back) <= within(RETURN_S)
     drive.wait_for_finding('edge: answers', 'no server reports', stalled)
+
+
+def test_server_overloaded(drive: Drive) -> None:
+    """Others take its computer: it works a moment now and then, and its answers come too late."""
+    begun = time.monotonic()
+    try:
+        while time.monotonic() < begun + OVERLOAD_S:
+            drive.server.stall()
+            time.sleep(AWAY_S)
+            drive.server.go_on()
+            time.sleep(THERE_S)
+    finally:
+        drive.server.go_on()
+    back = time.monotonic()
+    assert drive.fallback_s(begun) <= within(FALLBACK_S)
+    assert drive.wait_for_answer_by(BY_SERVER, back) <= within(RETURN_S)
+    settled = drive.settle()
+    assert drive.longest_gap_s(begun + 0.1, settled) <= within(LONGEST_GAP_S)
+    # most of the time there is no server to speak of
+    assert len(drive.by(BY_EDGE, begun)) > len(drive.by(BY_SERVER, begun)) - len(
+        drive.by(BY_SERVER, back)
+    )
 
 
 def test_server_with_another_bundle(drive: Drive, other_bundle: Bundle) -> None:
