@@ -126,11 +126,11 @@ class Policy:
     def _settle(self, link: LinkEstimate, queue: QueueState, now: float) -> None:
         """Move on the ladder, by what the link can do with nothing waiting."""
         before = self._rung
-        self._returns.look(link, queue, now)
+        fits = self._in_time(link)
+        self._returns.look(link, queue, now, well=bool(fits))
         self._rehearsal.look(link)
         slower = _slower(link, self.settings.headroom)
         local = self._local_worth(link)
-        fits = self._in_time(link)
         self._held_back = False
         if not fits or max(self.worth(self._ladder[rung], link) for rung in fits) <= local:
             self._rung = None

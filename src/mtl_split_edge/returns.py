@@ -14,6 +14,8 @@ _FULL = 0.1  # share of its time from which on the link may be full with the str
 _CLEAR_PACKETS = 4  # two probes
 _SURE_PACKETS = 9  # more than a shaper lets pass at once
 _UNREHEARSED = 4.0  # times as long a wait where a try costs images
+_DRAINED_S = 1.0  # after which nothing of a stream is left in the queues
+_CALM_S = 0.5  # for which all must have been well where it was not without a stream
 _FREE = 2  # failures in a row that may have been the link's
 
 LOSSY = 0.01
@@ -25,7 +27,8 @@ class Returns:
 
     What a return fails by need not show in a probe, whose answer does not come back: after the
     second failure in a row the next return waits, each time twice as long, unless the probes say
-    that it is another link now.
+    that it is another link now; or that what made even them late, with no stream in their way, such
+    as a server without processor time, has gone.
     """
 
     def __init__(self) -> None:
@@ -33,20 +36,29 @@ class Returns:
         self._failed = 0
         self._slowest = self._worst_loss = 0.0
         self._news_from: int | None = None
+        self._troubled = False
+        self._calm_from: float | None = None
 
     @property
     def news(self) -> bool:
         """Whether the latest probes say that the link is better than when it was left."""
         return self._news_from is not None
 
-    def look(self, link: LinkEstimate, queue: QueueState, now: float) -> None:
+    def look(self, link: LinkEstimate, queue: QueueState, now: float, *, well: bool) -> None:
         """Take a look at the link.
 
         Args:
             link: What it can do.
             queue: What waits on the edge.
             now: Monotonic seconds.
+            well: Whether something sent would be in time.
         """
+        if not well:
+            self._calm_from = None
+            alone_s = now - self._left if self._left >= self._at else 0.0
+            self._troubled = self._troubled or alone_s > _DRAINED_S
+        elif self._calm_from is None:
+            self._calm_from = now
         if link.known:
             self._known_at = now
         elif now - self._known_at > _OUTAGE_S:
@@ -67,6 +79,7 @@ class Returns:
     def returned(self, now: float) -> None:
         """Frames are sent again."""
         self._at, self._slowest, self._worst_loss = now, 0.0, 0.0
+        self._troubled = False
 
     def left(self, now: float) -> None:
         """No frames are sent any more."""
@@ -76,6 +89,7 @@ class Returns:
     def failed(self, now: float) -> None:
         """A rehearsal has shown that a return would fail."""
         self._failed, self._left = self._failed + 1, now
+        self._calm_from = None
 
     @property
     def doubtful(self) -> bool:
@@ -103,6 +117,9 @@ class Returns:
         if self._failed < _FREE:
             return True
         if self._news_from is not None and link.probed_packets >= self._news_from + _SURE_PACKETS:
+            return True
+        calm_s = 0.0 if self._calm_from is None else now - self._calm_from
+        if rehearsed and self._troubled and calm_s >= _CALM_S:
             return True
         safer = link.loss < self._worst_loss / _SAFER and self._worst_loss > LOSSY
         if safer and least_bytes * self._slowest < _FULL * settings.period_s:

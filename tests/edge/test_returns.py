@@ -38,13 +38,17 @@ def may_return(
     return returns.may_return(estimate, LEAST, SETTINGS, now, rehearsed=rehearsed)
 
 
+def look(returns: Returns, estimate: LinkEstimate, queue: QueueState, now: float) -> None:
+    returns.look(estimate, queue, now, well=estimate.known)
+
+
 def failed(count: int, link: LinkEstimate = SLOW) -> Returns:
     """Return to the link and leave it again, one second before 0 for the last time."""
     made = Returns()
     for number in range(count):
         made.returned(number - count - 0.5)
         made.left(number - count)
-    made.look(link, QueueState(), -0.9)
+    look(made, link, QueueState(), -0.9)
     return made
 
 
@@ -79,11 +83,11 @@ def test_wait(count: int, waits_s: float, rehearsed: bool, times: float) -> None
 def test_probes_that_come_faster_end_the_wait() -> None:
     made = failed(6)
     fast = link(10.0, probed_packets=4)
-    made.look(fast, QueueState(), 0.0)
+    look(made, fast, QueueState(), 0.0)
     assert made.news
     assert not may_return(made, fast, 0.0)  # a shaper lets a few packets pass at once
     surer = replace(fast, probed_packets=13)
-    made.look(surer, QueueState(), 0.3)
+    look(made, surer, QueueState(), 0.3)
     assert may_return(made, surer, 0.3)
 
 
@@ -92,20 +96,20 @@ def test_probes_that_come_faster_end_the_wait() -> None:
 )
 def test_news_that_do_not_hold_are_forgotten(doubt: LinkEstimate) -> None:
     made = failed(6)
-    made.look(link(10.0, probed_packets=4), QueueState(), 0.0)
-    made.look(doubt, QueueState(), 0.3)
+    look(made, link(10.0, probed_packets=4), QueueState(), 0.0)
+    look(made, doubt, QueueState(), 0.3)
     assert not made.news
     again = link(10.0, probed_packets=13)
-    made.look(again, QueueState(), 0.6)
+    look(made, again, QueueState(), 0.6)
     assert not may_return(made, again, 0.6)
 
 
 def test_a_probe_that_is_out_says_nothing_yet() -> None:
     made = failed(6)
-    made.look(link(10.0, probed_packets=4), QueueState(), 0.0)
-    made.look(link(0.01, probed_packets=4), QueueState(silence_s=0.05), 0.1)
+    look(made, link(10.0, probed_packets=4), QueueState(), 0.0)
+    look(made, link(0.01, probed_packets=4), QueueState(silence_s=0.05), 0.1)
     later = link(10.0, probed_packets=13)
-    made.look(later, QueueState(), 0.2)
+    look(made, later, QueueState(), 0.2)
     assert may_return(made, later, 0.2)
 
 
@@ -114,9 +118,9 @@ def test_what_the_failed_stream_left_in_the_queues_is_no_news() -> None:
     for _ in range(6):
         made.returned(-1.5)
         made.left(-1.0)
-    made.look(link(0.05, probed_packets=1), QueueState(), -0.7)  # a probe behind it
+    look(made, link(0.05, probed_packets=1), QueueState(), -0.7)  # a probe behind it
     for packets in (4, 10, 16):
-        made.look(link(0.7, probed_packets=packets), QueueState(), packets / 16)
+        look(made, link(0.7, probed_packets=packets), QueueState(), packets / 16)
     assert not made.news
 
 
@@ -126,3 +130,27 @@ def test_losses_that_are_over_end_the_wait_unless_the_link_was_full(mbit: float,
     made = failed(3, lossy)
     assert not may_return(made, lossy, 0.0)
     assert may_return(made, replace(lossy, loss=0.0), 0.0) is may
+
+
+def test_trouble_that_probes_alone_had_and_that_is_over_ends_the_wait() -> None:
+    made = failed(6)
+    look(made, replace(SLOW, known=False), QueueState(), 0.3)
+    look(made, SLOW, QueueState(), 0.4)
+    assert not may_return(made, SLOW, 0.8)
+    assert may_return(made, SLOW, 0.95)
+    assert not may_return(made, SLOW, 0.95, rehearsed=False)
+    made.failed(0.95)  # it was not over: calm counts anew, and the trouble is the same
+    look(made, SLOW, QueueState(), 1.0)
+    assert not may_return(made, SLOW, 1.4)
+    assert may_return(made, SLOW, 1.6)
+    made.returned(1.6)
+    made.left(1.8)
+    look(made, SLOW, QueueState(), 2.5)
+    assert not may_return(made, SLOW, 3.0)
+
+
+def test_what_the_failed_stream_left_in_the_queues_is_no_trouble_of_the_probes() -> None:
+    made = failed(6)
+    look(made, replace(SLOW, known=False), QueueState(), -0.2)
+    look(made, SLOW, QueueState(), -0.1)
+    assert not may_return(made, SLOW, 0.9)

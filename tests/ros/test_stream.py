@@ -261,7 +261,8 @@ def test_qos_of_every_topic(graph: Graph, stream: Stream) -> None:
         ).qos_profile
         return info.reliability.name, info.durability.name
 
-    assert reader('/image', 'edge') == ('BEST_EFFORT', 'VOLATILE')
+    # as the publisher of this test offers it
+    assert reader('/image', 'edge') == ('RELIABLE', 'VOLATILE')
     assert writer('/features') == ('RELIABLE', 'VOLATILE')
     assert reader('/features', 'server') == ('BEST_EFFORT', 'VOLATILE')
     assert writer('/contract') == ('RELIABLE', 'TRANSIENT_LOCAL')
