@@ -40,6 +40,15 @@ def run(
         return CANNOT_START
 
     import rclpy  # noqa: PLC0415  after the signal handlers, see above, as all of these
+    from rclpy.utilities import remove_ros_args  # noqa: PLC0415
+
+    if others := remove_ros_args(args)[1:]:
+        usage = f'usage: {name} [--ros-args -p NAME:=VALUE ... -r FROM:=TO ... --params-file FILE]'
+        if {'-h', '--help'} & set(others):
+            print(f'{usage}\nParameters: README.md, and `ros2 param describe` while it runs.')
+            return 0
+        print(f'{name}: unknown argument {others[0]!r}; {usage}', file=sys.stderr)
+        return CANNOT_START
     from rclpy.exceptions import ParameterException  # noqa: PLC0415
     from rclpy.executors import ExternalShutdownException  # noqa: PLC0415
 

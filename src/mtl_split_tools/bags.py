@@ -21,6 +21,7 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -29,6 +30,10 @@ from mtl_split_core.errors import DataError
 IMAGE_TYPES = ('sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/Image')
 FEATURE_TYPE = 'mtl_split/msg/FeatureMap'
 _IDL_SEPARATOR = '=' * 80 + '\n'
+_FILES = {'.mcap', '.db3'}
+_REPAIR = (
+    '`ros2 bag reindex`, and that of a recorder that was killed by `ros2 bag convert` after it'
+)
 _HEADER_BYTES = 4  # CDR encapsulation before the first field
 
 
@@ -39,7 +44,7 @@ class Bag:
         """Wrap an open reader; use `open_bag`."""
         self.path = path
         self.reader = reader
-        self.connections: Sequence[Connection] = reader.connections
+        self.connections: Sequence[Connection] = _as_stored(reader)
         self._typestore: Typestore | None = None
 
     def messages(
@@ -117,8 +122,8 @@ def open_bag(path: Path) -> Iterator[Bag]:
         raise DataError(msg)
     if path.is_dir() and not (path / 'metadata.yaml').is_file():
         msg = (
-            f'{path} has no metadata.yaml, so it is not a rosbag2 directory; an interrupted '
-            'recording is repaired by `ros2 bag reindex`'
+            f'{path} has no metadata.yaml, so it is not a rosbag2 directory; give one of its '
+            f'files, or, where a recording was interrupted, repair it by {_REPAIR}'
         )
         raise DataError(msg)
     with _errors(path):
@@ -131,8 +136,18 @@ def open_bag(path: Path) -> Iterator[Bag]:
 
 
 def is_bag(path: Path) -> bool:
-    """Say whether a path looks like a recording."""
-    return (path / 'metadata.yaml').is_file() or path.suffix in ('.mcap', '.db3')
+    """Say whether a path looks like a recording, or like what is left of one."""
+    inside = (file.suffix for file in path.iterdir()) if path.is_dir() else ()
+    return (path / 'metadata.yaml').is_file() or not _FILES.isdisjoint((path.suffix, *inside))
+
+
+def shipped_bag(name: str) -> Path | None:
+    """Return the recording of this name that comes with the project, None where there is none."""
+    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    places = [Path(__file__).resolve().parents[2]]
+    places += [prefix / 'share' / 'mtl_split' for prefix in prefixes]
+    bags = (place / 'samples' / name / 'bag' for place in places)
+    return next((bag for bag in bags if bag.is_dir()), None)
 
 
 def message_stamp(data: bytes) -> tuple[int, int]:
@@ -234,6 +249,31 @@ def connection_qos(connection: Connection) -> list[Qos]:
     return ext.offered_qos_profiles if isinstance(ext, ConnectionExtRosbag2) else []
 
 
+def _as_stored(reader: Reader) -> list[Connection]:
+    """Return the topics with the QoS in the files, by which rosbags finds their messages.
+
+    In the metadata that `ros2 bag reindex` writes it is another one.
+    """
+    if not isinstance(reader.storage, DirectoryReader):
+        return reader.connections
+    stored = [
+        connection for storage in reader.storage.storages for connection in storage.connections
+    ]
+    found: list[Connection] = []
+    for connection in reader.connections:
+        there = [
+            one.ext
+            for one in stored
+            if (one.topic, one.msgtype) == (connection.topic, connection.msgtype)
+        ]
+        # all of them, should the files differ
+        missing = [] if connection.ext in there else there
+        for made in [connection._replace(ext=ext) for ext in missing] or [connection]:
+            if made not in found:
+                found.append(made)
+    return found
+
+
 def _typestore_of(connections: Sequence[Connection]) -> Typestore:
     defined = any(c.msgdef.format != MessageDefinitionFormat.NONE for c in connections)
     # Bags before Iron carry no definitions; those since do, and may differ from any we know.
@@ -257,5 +297,8 @@ def _errors(path: Path) -> Iterator[None]:
     # rosbags, sqlite, zstd, lz4 and yaml each raise their own on bytes that are not theirs.
     except Exception as error:
         reason = str(error) or type(error).__name__
-        msg = f'{path} cannot be read: {reason.rstrip(".")}; record it again or restore the file'
+        msg = (
+            f'{path} cannot be read: {reason.rstrip(".")}; repair it by {_REPAIR}, record it again '
+            'or restore the file'
+        )
         raise DataError(msg) from error

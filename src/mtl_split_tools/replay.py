@@ -16,7 +16,7 @@ from rosgraph_msgs.msg import Clock
 
 from mtl_split_core.errors import DataError
 from mtl_split_ros import security
-from mtl_split_tools.bags import Bag, message_stamp, open_bag
+from mtl_split_tools.bags import Bag, message_stamp, open_bag, shipped_bag
 from mtl_split_tools.console import console, progress_bar, table
 from mtl_split_tools.keyboard import keys
 from mtl_split_tools.playback import Playback
@@ -27,7 +27,7 @@ with its timing and QoS. Before the first message a table says which topics go w
 and what is skipped and why. The space bar pauses and goes on; where stdin is a pipe, each line
 does."""
 EPILOG = """examples:
-  mtl-split replay samples/camvid_val/bag
+  mtl-split replay camvid_val
   mtl-split replay my_bag --rate 0.5 --loop --clock
   mtl-split replay my_bag --topics /cam/compressed --remap /cam/compressed:=/image/compressed
   mtl-split replay my_bag --start-paused          then the space bar
@@ -38,7 +38,12 @@ POLL_S = 0.02
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('bag', type=Path, metavar='BAG', help='directory, .mcap or .db3 file')
+    parser.add_argument(
+        'bag',
+        type=Path,
+        metavar='BAG',
+        help='directory, .mcap or .db3 file, or the name of a shipped clip',
+    )
     parser.add_argument('-r', '--rate', type=float, default=1.0, help='speed (default: 1)')
     parser.add_argument('-l', '--loop', action='store_true', help='start again at the end')
     parser.add_argument(
@@ -86,6 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Publish the recording."""
     _check(options)
+    if not options.bag.exists():
+        options.bag = shipped_bag(str(options.bag)) or options.bag
     try:
         _replay(options)
     except KeyboardInterrupt:

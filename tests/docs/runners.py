@@ -68,8 +68,8 @@ IN_CI = {
 NOT_RUN = {
     'export RMW_IMPLEMENTATION=rmw_zenoh_cpp': 'rmw_zenoh_cpp is not on PyPI',
     'ros2 run rmw_zenoh_cpp rmw_zenohd': 'rmw_zenoh_cpp is not on PyPI',
-    'ros2 bag record /features /contract': 'rosbag2 is C++ and not on PyPI; tests/ros replays what '
-    'mtl-split has recorded of the same topics',
+    'ros2 bag record --topics /features /contract': 'rosbag2 is C++ and not on PyPI; tests/ros '
+    'replays what mtl-split has recorded of the same topics',
     'ros2 bag play my_bag': 'rosbag2 is C++ and not on PyPI; `replay` publishes what it would',
     'ros2 bag play out/my_bag/results.mcap': 'the same',
     'sudo ufw allow from 10.0.0.0/24 to any port 7400:7449 proto udp': 'changes the firewall',

@@ -92,6 +92,25 @@ def test_the_programs_run_as_module_and_by_their_run_bit(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize('name', ['edge', 'server'])
+@pytest.mark.parametrize(
+    ('words', 'status', 'line'),
+    [(['--help'], 0, 'usage: '), (['--rate', '1'], 2, "unknown argument '--rate'; usage: ")],
+)
+def test_arguments_that_ros_does_not_know(
+    name: str, words: list[str], status: int, line: str
+) -> None:
+    """A parameter that is given without --ros-args would be passed over in silence."""
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / name), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert line in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('name', ['edge', 'server'])
 @pytest.mark.parametrize('path', [str(SCRIPTS.parent / 'src'), ''])
 def test_a_shell_that_has_sourced_nothing(name: str, path: str) -> None:
     """As with a Python that does not see the virtual environment: one line, and what helps."""

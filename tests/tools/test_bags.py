@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
-from tests.tools.commands import stamp, write_humble_points, write_points
+from tests.tools.commands import fails, stamp, write_humble_points, write_points
 
 from mtl_split_core.errors import DataError
-from mtl_split_tools.bags import message_stamp, open_bag, write_bag, write_mcap
+from mtl_split_tools.bags import is_bag, message_stamp, open_bag, shipped_bag, write_bag, write_mcap
 
 KINDS: dict[str, Callable[[Path], Path]] = {
     'mcap': write_points,
@@ -49,6 +49,37 @@ def test_single_files_read_without_metadata(tmp_path: Path) -> None:
             assert len(list(bag.messages(bag.connections))) == 10
 
 
+@pytest.mark.parametrize('storage', [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_metadata_with_another_qos_than_the_files(tmp_path: Path, storage: StoragePlugin) -> None:
+    """As `ros2 bag reindex` writes it: a depth that the recorder has not stored."""
+    path = write_points(tmp_path / 'bag', storage=storage)
+    metadata = path / 'metadata.yaml'
+    text = metadata.read_text()
+    assert 'depth: 10' in text
+    metadata.write_text(text.replace('depth: 10', 'depth: 7'))
+    with open_bag(path) as bag:
+        assert [connection.msgcount for connection in bag.connections] == [10]
+        assert len(list(bag.messages(bag.connections))) == 10
+
+
+def test_what_is_left_of_a_recording_is_one_to_be_repaired(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_points(tmp_path / 'bag')
+    (path / 'metadata.yaml').unlink()
+    assert is_bag(path)
+    for command in ('inspect', 'replay'):
+        assert 'by `ros2 bag reindex`, and that of a recorder that' in fails(capsys, command, path)
+    assert not is_bag(tmp_path)
+
+
+def test_shipped_clips_have_names() -> None:
+    clip = shipped_bag('camvid_val')
+    assert clip
+    assert is_bag(clip)
+    assert shipped_bag('nowhere') is None
+
+
 def truncate(name: str) -> Callable[[Path], None]:
     def apply(bag: Path) -> None:
         data = (bag / name).read_bytes()
@@ -60,7 +91,7 @@ def truncate(name: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ('storage', 'damage', 'words'),
     [
-        (StoragePlugin.MCAP, truncate('bag.mcap'), 'cannot be read'),
+        (StoragePlugin.MCAP, truncate('bag.mcap'), 'cannot be read.*repair it by'),
         (StoragePlugin.MCAP, lambda p: (p / 'bag.mcap').write_bytes(b''), 'cannot be read'),
         (StoragePlugin.MCAP, lambda p: (p / 'bag.mcap').unlink(), 'missing'),
         (StoragePlugin.MCAP, truncate('metadata.yaml'), 'cannot be read'),

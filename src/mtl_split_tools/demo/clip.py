@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recording that the demo runs on, and its labels."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_core.errors import DataError, ImageError
 from mtl_split_ros.images import to_rgb
 from mtl_split_tools.accuracy import AccuracyMeter
-from mtl_split_tools.bags import IMAGE_TYPES, message_stamp, open_bag
+from mtl_split_tools.bags import IMAGE_TYPES, message_stamp, open_bag, shipped_bag
 from mtl_split_train.dataset import Dataset, read_dataset
 
-SHIPPED = Path('samples/camvid_val/bag')
+SHIPPED = 'camvid_val'
 Stamp = tuple[int, int]
 
 
@@ -64,13 +63,9 @@ def shipped_clip() -> Path:
     Raises:
         DataError: It is nowhere.
     """
-    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
-    places = [Path(__file__).resolve().parents[3]]
-    places += [prefix / 'share' / 'mtl_split' for prefix in prefixes]
-    for place in places:
-        if (place / SHIPPED).is_dir():
-            return place / SHIPPED
-    msg = f'no {SHIPPED} in {", ".join(map(str, places))}; give --bag'
+    if bag := shipped_bag(SHIPPED):
+        return bag
+    msg = f'{SHIPPED} is neither in the source tree nor installed; give --bag'
     raise DataError(msg)
 
 

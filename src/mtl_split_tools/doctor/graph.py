@@ -234,10 +234,16 @@ def _check_numbers(scan: Scan) -> Iterator[Finding]:
         servers = [end.node for end in topic.publishers if end.kind == REPORT]
         if len(servers) > 1:
             what = f'{len(servers)} servers share {topic.name}: {", ".join(sorted(servers))}'
-            remedy = 'stop all but one, or give each pair of edge and server its namespace'
+            remedy = (
+                'stop all but one, or give each pair of edge and server its namespace; of a '
+                'recording that is played beside nodes, play the images alone (--topics)'
+            )
             yield Finding(Level.ERROR, AREA, what, remedy)
         edges = [end.node for end in topic.publishers if end.kind == FEATURES]
         if len(edges) > 1:
             what = f'{len(edges)} edges share {topic.name}: {", ".join(sorted(edges))}'
-            remedy = 'give each camera its namespace, or at least its own frame_id'
+            remedy = (
+                'give each camera its namespace, or at least its own frame_id; of a recording that '
+                'is played beside nodes, play the images alone (--topics)'
+            )
             yield Finding(Level.WARN, AREA, what, remedy)
