@@ -28,7 +28,8 @@ class Returns:
     What a return fails by need not show in a probe, whose answer does not come back: after the
     second failure in a row the next return waits, each time twice as long, unless the probes say
     that it is another link now; or that what made even them late, with no stream in their way, such
-    as a server without processor time, has gone.
+    as a server without processor time, has gone. Where a return fails all the same, that has to
+    be gone for twice as long the next time.
     """
 
     def __init__(self) -> None:
@@ -36,8 +37,9 @@ class Returns:
         self._failed = 0
         self._slowest = self._worst_loss = 0.0
         self._news_from: int | None = None
-        self._troubled = False
+        self._troubled = self._hasty = False
         self._calm_from: float | None = None
+        self._calm_s = _CALM_S
 
     @property
     def news(self) -> bool:
@@ -79,11 +81,17 @@ class Returns:
     def returned(self, now: float) -> None:
         """Frames are sent again."""
         self._at, self._slowest, self._worst_loss = now, 0.0, 0.0
+        self._hasty = self._troubled and self._failed >= _FREE
         self._troubled = False
 
     def left(self, now: float) -> None:
         """No frames are sent any more."""
-        self._failed = self._failed + 1 if now - self._at < _FAILED_S else 0
+        if now - self._at >= _FAILED_S:
+            self._failed, self._calm_s = 0, _CALM_S
+        else:
+            self._failed += 1
+            # it was not the trouble that it failed by
+            self._calm_s *= 2.0 if self._hasty else 1.0
         self._left = now
 
     def failed(self, now: float) -> None:
@@ -119,7 +127,7 @@ class Returns:
         if self._news_from is not None and link.probed_packets >= self._news_from + _SURE_PACKETS:
             return True
         calm_s = 0.0 if self._calm_from is None else now - self._calm_from
-        if rehearsed and self._troubled and calm_s >= _CALM_S:
+        if rehearsed and self._troubled and calm_s >= self._calm_s:
             return True
         safer = link.loss < self._worst_loss / _SAFER and self._worst_loss > LOSSY
         if safer and least_bytes * self._slowest < _FULL * settings.period_s:

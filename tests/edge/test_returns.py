@@ -149,6 +149,23 @@ def test_trouble_that_probes_alone_had_and_that_is_over_ends_the_wait() -> None:
     assert not may_return(made, SLOW, 3.0)
 
 
+def test_a_return_for_that_reason_that_fails_makes_the_next_one_wait_for_twice_as_long() -> None:
+    made, now = failed(6), 0.0
+    for calm_s in (0.5, 1.0, 2.0):
+        now += 2.0
+        made.look(SLOW, QueueState(), now, well=False)
+        look(made, SLOW, QueueState(), now)
+        assert not may_return(made, SLOW, now + calm_s - 0.1)
+        now += calm_s
+        assert may_return(made, SLOW, now)
+        made.returned(now)
+        made.left(now + 1.0)
+        now += 1.0
+    made.returned(now)
+    made.left(now + 3.0)  # that one held
+    assert may_return(made, SLOW, now + 3.0)
+
+
 def test_what_the_failed_stream_left_in_the_queues_is_no_trouble_of_the_probes() -> None:
     made = failed(6)
     look(made, replace(SLOW, known=False), QueueState(), -0.2)
