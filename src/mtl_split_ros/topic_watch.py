@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from mtl_split_ros.status import Level, Status
 from mtl_split_ros.windows import RateMeter
@@ -136,7 +135,7 @@ class TopicWatch:
         self._since = ''
 
     def events(self) -> SubscriptionEventCallbacks:
-        """Event callbacks that say at once when a publisher with another QoS appears."""
+        """Event callbacks: publishers that come, go or do not match, and messages that are lost."""
         return SubscriptionEventCallbacks(
             incompatible_qos=self._incompatible_appeared,
             message_lost=self._message_lost,
@@ -149,10 +148,10 @@ class TopicWatch:
         Args:
             unknown: What to return while there is no publisher.
         """
-        publishers = self._same_type()
-        if not publishers:
+        found = self._node.get_publishers_info_by_topic(self._topic)
+        kinds = {info.qos_profile.reliability for info in found if info.topic_type == self._kind}
+        if not kinds:
             return unknown
-        kinds = {info.qos_profile.reliability for info in publishers}
         everywhere = kinds == {ReliabilityPolicy.RELIABLE}
         return ReliabilityPolicy.RELIABLE if everywhere else ReliabilityPolicy.BEST_EFFORT
 
@@ -190,19 +189,14 @@ class TopicWatch:
     def _publishers(self) -> Publishers:
         found = self._node.get_publishers_info_by_topic(self._topic)
         others = [info.topic_type for info in found if info.topic_type != self._kind]
-        checks = [
-            qos_check_compatible(info.qos_profile, self._profile) for info in self._same_type()
-        ]
+        same = [info for info in found if info.topic_type == self._kind]
+        checks = [qos_check_compatible(info.qos_profile, self._profile) for info in same]
         return Publishers(
             total=len(found),
             incompatible=_reasons(checks),
             other_types=tuple(others),
             elsewhere='' if found else self._elsewhere(),
         )
-
-    def _same_type(self) -> list[TopicEndpointInfo]:
-        found = self._node.get_publishers_info_by_topic(self._topic)
-        return [info for info in found if info.topic_type == self._kind]
 
     def _losses(self) -> str:
         (heard, size), (_, lost) = self.meter.rates(), self._lost.rates()

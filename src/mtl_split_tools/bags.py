@@ -26,6 +26,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from rosbags.typesys.store import Typestore
 
 from mtl_split_core.errors import DataError
+from mtl_split_tools.shipped import shipped
 
 IMAGE_TYPES = ('sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/Image')
 FEATURE_TYPE = 'mtl_split/msg/FeatureMap'
@@ -143,11 +144,7 @@ def is_bag(path: Path) -> bool:
 
 def shipped_bag(name: str) -> Path | None:
     """Return the recording of this name that comes with the project, None where there is none."""
-    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
-    places = [Path(__file__).resolve().parents[2]]
-    places += [prefix / 'share' / 'mtl_split' for prefix in prefixes]
-    bags = (place / 'samples' / name / 'bag' for place in places)
-    return next((bag for bag in bags if bag.is_dir()), None)
+    return shipped(f'samples/{name}/bag')
 
 
 def message_stamp(data: bytes) -> tuple[int, int]:

@@ -9,7 +9,8 @@ import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from mtl_split_tools.lab.lab import PROFILES, shipped
+from mtl_split_tools.lab.lab import PROFILES
+from mtl_split_tools.shipped import shipped
 
 BYTES = 4_194_304
 MOST_RECEIVED = Path('/proc/sys/net/core/rmem_max')

@@ -21,6 +21,7 @@ from mtl_split_tools.doctor.scan import (
 
 AREA, QOS = 'graph', 'QoS'
 SPLIT, LOCAL, AUTO = 'split', 'local', 'auto'
+_PLAYED = 'of a recording that is played beside nodes, play the images alone (--topics)'
 PLAIN = ('/parameter_events', '/rosout', '/diagnostics', '/clock')
 
 
@@ -235,15 +236,11 @@ def _check_numbers(scan: Scan) -> Iterator[Finding]:
         if len(servers) > 1:
             what = f'{len(servers)} servers share {topic.name}: {", ".join(sorted(servers))}'
             remedy = (
-                'stop all but one, or give each pair of edge and server its namespace; of a '
-                'recording that is played beside nodes, play the images alone (--topics)'
+                f'stop all but one, or give each pair of edge and server its namespace; {_PLAYED}'
             )
             yield Finding(Level.ERROR, AREA, what, remedy)
         edges = [end.node for end in topic.publishers if end.kind == FEATURES]
         if len(edges) > 1:
             what = f'{len(edges)} edges share {topic.name}: {", ".join(sorted(edges))}'
-            remedy = (
-                'give each camera its namespace, or at least its own frame_id; of a recording that '
-                'is played beside nodes, play the images alone (--topics)'
-            )
+            remedy = f'give each camera its namespace, or at least its own frame_id; {_PLAYED}'
             yield Finding(Level.WARN, AREA, what, remedy)

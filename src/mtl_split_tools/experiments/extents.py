@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mtl_split_core.document import Field, read_document
 from mtl_split_tools.experiments.frame import Size
-from mtl_split_tools.lab.lab import shipped
+from mtl_split_tools.shipped import shipped
 
 _MOST = 1_000_000
 

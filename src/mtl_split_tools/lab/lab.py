@@ -13,6 +13,7 @@ from mtl_split_tools.lab.hosts import Here, Host
 from mtl_split_tools.lab.link import Link, Loopback
 from mtl_split_tools.lab.processes import Process
 from mtl_split_tools.lab.stations import Camera, Consumer
+from mtl_split_tools.shipped import shipped
 
 DOMAIN = 42
 DOMAINS = range(60, 100)
@@ -176,13 +177,6 @@ def _module(name: str) -> list[str]:
 
 def _text(value: Setting) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def shipped(name: str) -> Path | None:
-    """Return a file of this project, from its source tree or from where it is installed."""
-    prefixes = [Path(word) for word in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
-    places = [Path(__file__).resolve().parents[3], *(path / 'share/mtl_split' for path in prefixes)]
-    return next((place / name for place in places if (place / name).is_file()), None)
 
 
 def _environment(folder: Path) -> dict[str, str]:
