@@ -71,7 +71,7 @@ def test_it_follows_the_publishers(
     heard(careless)
     graph.node.destroy_publisher(careless)
     # one that does not match at first is matched then, and nobody is told to change anything
-    assert 'incompatible' not in edge.log
+    assert 'offers an incompatible QoS' not in edge.log
 
 
 def test_no_large_image_is_lost_where_both_sides_are_reliable(
