@@ -132,11 +132,23 @@ def test_locks_of_one_environment_agree() -> None:
     'path', sorted((ROOT / 'requirements').glob('*.txt')), ids=lambda path: path.stem
 )
 def test_locks_have_hashes(path: Path) -> None:
-    """All but torch, whose files differ between CPU and CUDA."""
     entries = re.split(r'^(?=[a-z])', path.read_text(), flags=re.MULTILINE)[1:]
     assert entries
-    without = [entry.split('==')[0] for entry in entries if '--hash=sha256:' not in entry]
-    assert without == (['torch', 'torchvision'] if path.stem == 'torch' else [])
+    assert not [entry.split('==')[0] for entry in entries if '--hash=sha256:' not in entry]
+
+
+def test_torch_is_locked_for_the_cpu_and_for_cuda() -> None:
+    """Both builds have the same version, and what the one of PyPI asks for is a lock, too."""
+    text = (ROOT / 'requirements/torch.txt').read_text()
+    (version,) = pins('torch')['torch']
+    lines = (ROOT / 'requirements/torch-cpu.sha256').read_text().splitlines()
+    files = dict(reversed(line.split('  ')) for line in lines if f'-{version}+cpu-' in line)
+    for python in ('cp311', 'cp312', 'cp313'):
+        for machine in ('x86_64', 'aarch64'):
+            name = f'torch-{version}+cpu-{python}-{python}-manylinux_2_28_{machine}.whl'
+            assert f'--hash=sha256:{files[name]}' in text, f'{name}: run scripts/lock'
+    assert {'cuda-toolkit', 'nvidia-cublas', 'triton'} <= set(pins('cuda'))
+    assert not set(pins('cuda')) & set(pins('train'))
 
 
 @pytest.mark.parametrize('lock', ['edge', 'runtime', 'dev', 'docs', 'view', 'jazzy', 'audit'])

@@ -4,6 +4,7 @@
 import os
 import runpy
 import shutil
+import venv
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,3 +44,22 @@ def test_arm64_with_it_goes_on(setup: dict[str, Any]) -> None:
 def test_arm64_without_ros_is_told_to_install_it(setup: dict[str, Any]) -> None:
     with pytest.raises(setup['SetupError'], match='this machine is aarch64'):
         setup['check_machine'](None)
+
+
+@pytest.mark.parametrize('asks', [[], ["nvidia-cublas==13.1.1.3; sys_platform == 'linux'"]])
+def test_torch_from_pypi_gets_its_cuda_packages(
+    setup: dict[str, Any], tmp_path: Path, asks: list[str]
+) -> None:
+    """With hashes as all others, and only where the installed torch asks for them."""
+    venv.create(tmp_path, symlinks=True)
+    (packages,) = tmp_path.glob('lib/python3*/site-packages')
+    torch = packages / 'torch-2.13.0.dist-info'
+    torch.mkdir()
+    lines = ['Metadata-Version: 2.1', 'Name: torch', 'Version: 2.13.0', 'Requires-Dist: filelock']
+    (torch / 'METADATA').write_text('\n'.join([*lines, *(f'Requires-Dist: {a}' for a in asks)]))
+    ran: list[list[str]] = []
+    setup.update(VENV=tmp_path, run=lambda command, _: ran.append(command))
+    setup['install'](['ros', 'train', 'torch'], None)
+    assert all({'--no-deps', '--require-hashes'} < set(command) for command in ran)
+    locks = [Path(command[-1]).stem for command in ran]
+    assert locks == ['ros', 'train', 'torch', *(['cuda'] if asks else [])]
