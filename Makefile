@@ -8,9 +8,6 @@ ARGS ?=
 # Of `make train`: folder of the data set, and the folder of the run.
 DATA ?= data/camvid
 RUN := out/train/camvid
-# Advisories that are known, and why they stay: docs/security.md, Dependencies.
-KNOWN := --ignore-vuln GHSA-h35f-9h28-mq5c
-KNOWN_IN_JAZZY := --ignore-vuln GHSA-6w46-j5rx-g56g
 SOURCED := source ros2_ws/env.sh &&
 # Two processes, a file of tests to each, in the order of the files; with their warnings they would hand over classes, too.
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder -p no:warnings
@@ -85,5 +82,4 @@ docs: ## build the site of the documentation, warnings are errors, into out/site
 audit: ## look the locked packages up in the advisory database of PyPI
 	@scripts/setup audit
 	@$(SOURCED) for lock in requirements/*.txt; do echo "$$lock"; \
-	  [[ $$lock = */jazzy.txt ]] && known='$(KNOWN) $(KNOWN_IN_JAZZY)' || known='$(KNOWN)'; \
-	  pip-audit --strict --disable-pip --no-deps -r "$$lock" $$known $(ARGS); done
+	  pip-audit --strict --disable-pip --no-deps -r "$$lock" $(ARGS); done

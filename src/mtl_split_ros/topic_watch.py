@@ -126,7 +126,7 @@ class TopicWatch:
         """The subscription begins now; a silence before it does not count."""
         self._last = time.monotonic()
         self._since = time.strftime('%H:%M:%S')
-        self._reminded = -float('inf')
+        self._reminded: dict[str, float] = {}
 
     def heard(self, size: int) -> None:
         """A message of `size` payload bytes arrived."""
@@ -156,7 +156,7 @@ class TopicWatch:
         return ReliabilityPolicy.RELIABLE if everywhere else ReliabilityPolicy.BEST_EFFORT
 
     def fill(self, status: Status) -> None:
-        """Add rate, losses and silence to a diagnostic status, log a silence once in a while."""
+        """Add rate, losses and silence to a diagnostic status, log trouble once in a while."""
         # an event may have come before the graph knew of its publisher
         self._changed()
         publishers = self._publishers()
@@ -174,16 +174,18 @@ class TopicWatch:
         line = self._losses()
         if silent_s < SILENT_AFTER_S and not line:
             status.merge_summary(Level.OK, f'{frames:.1f} Hz on {self._topic}')
-            self._reminded = -float('inf')
+            self._reminded.clear()
             return
+        # one that lost all its first images was silent before: each of both is said
+        trouble = 'loss' if line else 'silence'
         if not line:
             if not self._since:
                 self._since = time.strftime('%H:%M:%S', time.localtime(time.time() - silent_s))
             since = f'{self._since} ({silent_s:.0f} s)'
             line = describe_silence(self._topic, self._kind, since, publishers, self._silent)
         status.merge_summary(Level.WARN, line)
-        if now - self._reminded > REMIND_EVERY_S:
-            self._reminded = now
+        if now - self._reminded.get(trouble, -REMIND_EVERY_S) >= REMIND_EVERY_S:
+            self._reminded[trouble] = now
             self._log.warning(line)
 
     def _publishers(self) -> Publishers:

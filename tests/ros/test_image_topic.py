@@ -98,11 +98,12 @@ def test_no_large_image_is_lost_where_both_sides_are_reliable(
 def test_those_that_best_effort_loses_are_counted_and_said(
     graph: Graph, diagnostics: Diagnostics, tiny_bundle: Bundle
 ) -> None:
-    """By the parameter of the node, or by the standard one for the topic, which wins."""
+    """At once, also after a silence. The standard parameter of the topic wins over the node's."""
     override = 'qos_overrides./rear/image.subscription.reliability:=best_effort'
     arguments = ('-r', '__ns:=/rear', '-p', override)
     edge = graph.start('edge', *arguments, bundle=tiny_bundle.path, image_reliability='reliable')
     edge.ready()
+    wait_for(lambda: 'no message on /rear/image' in edge.log, 'the silence')
     publisher = graph.publisher(Image, '/rear/image', RELIABLE)
     message = image_msg(LARGE, header(0))
 
