@@ -18,7 +18,7 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_tools.bags import jazzy_types, offered_qos, open_bag, write_bag
 from mtl_split_tools.cli import main
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.ros(beside=True)
 
 RESULTS = {
     '/detections': Detection2DArray,

@@ -33,7 +33,7 @@ from mtl_split_core.codecs import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_ros.packets import contract_msg, packet_to_msg
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.ros(beside=True)
 
 RGB = street_image(90, 70)
 Change = Callable[[Image], None]

@@ -36,7 +36,7 @@ from mtl_split_core.encode import EncodeStage
 from mtl_split_ros.packets import contract_msg, packet_to_msg
 from mtl_split_tools.cli import main
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow]
+pytestmark = [pytest.mark.ros(beside=True), pytest.mark.slow]
 
 DOCUMENT = Path(__file__).parents[2] / 'docs/troubleshooting.md'
 # Where each complaint happens: a namespace of the world below.

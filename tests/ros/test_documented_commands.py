@@ -21,7 +21,7 @@ from vision_msgs.msg import Detection2DArray
 
 from mtl_split_core.bundle import Bundle
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.ros(beside=True)
 
 ASKED = [
     pytest.param(words[1:], id=f'{page.relative_to(ROOT)}: {" ".join(words)}')

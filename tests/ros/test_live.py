@@ -32,7 +32,7 @@ from mtl_split_edge.parameters import EDGE_PARAMETERS
 from mtl_split_ros.parameters import ParameterSpec
 from mtl_split_server.parameters import SERVER_PARAMETERS
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.ros(beside=True)
 
 NODES = {'edge': EDGE_PARAMETERS, 'server': SERVER_PARAMETERS}
 WAYS = {'server': 'split', 'edge': 'local'}

@@ -33,7 +33,7 @@ from vision_msgs.msg import Detection2DArray
 from mtl_split_core.bundle import Bundle
 from mtl_split_ros.security import SecurityError, check_settings
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.ros(beside=True)
 
 SECURITY = Path(__file__).parents[2] / 'security'
 FLAGS = re.MULTILINE | re.DOTALL

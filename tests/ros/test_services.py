@@ -37,7 +37,7 @@ from vision_msgs.msg import Detection2DArray
 from mtl_split_core.bundle import Bundle
 from mtl_split_core.profile import machine_name, profile_path, save_profile
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.ros(beside=True)
 
 WIDTH, HEIGHT = 120, 50
 

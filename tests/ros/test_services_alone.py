@@ -20,7 +20,7 @@ from vision_msgs.msg import Detection2DArray
 
 from mtl_split_core.bundle import Bundle
 
-pytestmark = pytest.mark.ros
+pytestmark = pytest.mark.ros(beside=True)
 
 
 def test_before_the_first_frame(graph: Graph, tiny_bundle: Bundle, tmp_path: Path) -> None:
