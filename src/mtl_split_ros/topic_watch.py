@@ -9,6 +9,7 @@ from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 
+from mtl_split_ros.shared_memory import REMEDY, strangers
 from mtl_split_ros.status import Level, Status
 from mtl_split_ros.windows import RateMeter
 
@@ -32,12 +33,14 @@ class Publishers:
         incompatible: One reason per publisher whose QoS does not match the subscription.
         other_types: Type name of each publisher of another type.
         elsewhere: Where the same data is published in another form, '' if nowhere.
+        strangers: Users of this machine whose messages may not arrive here.
     """
 
     total: int = 0
     incompatible: tuple[str, ...] = ()
     other_types: tuple[str, ...] = ()
     elsewhere: str = ''
+    strangers: tuple[str, ...] = ()
 
 
 def describe_silence(
@@ -58,6 +61,11 @@ def describe_silence(
         return f'{line}; set image_transport to compressed, and give the topic as {base}'
     if publishers.other_types:
         return f'{line}; set image_transport to match' if 'Image' in kind else line
+    if publishers.total and publishers.strangers:
+        return (
+            f'{line}; they run as another user ({", ".join(publishers.strangers)}), whose messages '
+            f'do not arrive: {REMEDY}; or they send nothing: {silent}'
+        )
     if publishers.total:
         return f'{line}; they send nothing: {silent}'
     if publishers.elsewhere:
@@ -169,8 +177,7 @@ class TopicWatch:
         status.add('received byte/s', size)
         status.add('lost on the way', self.lost)
         status.add('reliability', self._profile.reliability.name.lower())
-        now = time.monotonic()
-        silent_s = now - self._last
+        silent_s = self._silent_s()
         line = self._losses()
         if silent_s < SILENT_AFTER_S and not line:
             status.merge_summary(Level.OK, f'{frames:.1f} Hz on {self._topic}')
@@ -184,9 +191,13 @@ class TopicWatch:
             since = f'{self._since} ({silent_s:.0f} s)'
             line = describe_silence(self._topic, self._kind, since, publishers, self._silent)
         status.merge_summary(Level.WARN, line)
+        now = time.monotonic()
         if now - self._reminded.get(trouble, -REMIND_EVERY_S) >= REMIND_EVERY_S:
             self._reminded[trouble] = now
             self._log.warning(line)
+
+    def _silent_s(self) -> float:
+        return time.monotonic() - self._last
 
     def _publishers(self) -> Publishers:
         found = self._node.get_publishers_info_by_topic(self._topic)
@@ -198,6 +209,7 @@ class TopicWatch:
             incompatible=_reasons(checks),
             other_types=tuple(others),
             elsewhere='' if found else self._elsewhere(),
+            strangers=strangers() if found and self._silent_s() >= SILENT_AFTER_S else (),
         )
 
     def _losses(self) -> str:

@@ -5,12 +5,13 @@ import os
 import re
 import resource
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
+from mtl_split_ros.shared_memory import REMEDY, strangers
 from mtl_split_ros.status import Level
 from mtl_split_tools.doctor.finding import Finding
 
@@ -48,6 +49,23 @@ def check_environment(environment: Mapping[str, str] = os.environ) -> Iterator[F
     middleware = environment.get('RMW_IMPLEMENTATION', '')
     yield check_buffers(Path('/proc/sys/net/core'), middleware)
     yield from _check_limits(Path('/dev/shm'))
+    yield from check_users(strangers(environment=environment))
+
+
+def check_users(others: Sequence[str]) -> Iterator[Finding]:
+    """Complain of other users who run ROS 2 here: no message goes from them to this one or back.
+
+    Args:
+        others: Their names.
+
+    Yields:
+        The finding, if there are any.
+    """
+    if others:
+        what = f'shared memory of Fast DDS here is also that of {", ".join(others)}: no message '
+        what += 'goes from one user to another'
+        remedy = f'{REMEDY}; if all of theirs has ended: sudo rm /dev/shm/fast*'
+        yield Finding(Level.WARN, AREA, what, remedy)
 
 
 def describe_reach(environment: Mapping[str, str] = os.environ) -> str:

@@ -8,8 +8,8 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_edge.link import Report
 from mtl_split_ros.status import Level
 from mtl_split_tools.doctor.finding import Finding
-from mtl_split_tools.doctor.graph import LOCAL, SPLIT, mode_of
-from mtl_split_tools.doctor.scan import CONTRACT, FEATURES, REPORT, Scan
+from mtl_split_tools.doctor.graph import LOCAL, SPLIT, UNHEARD, mode_of
+from mtl_split_tools.doctor.scan import CONTRACT, FEATURES, REPORT, UNNAMED, Scan
 
 RATES, CONTRACTS, LINK = 'rates', 'contract', 'link'
 CLOCK, DIAGNOSTICS = 'clock', 'diagnostics'
@@ -36,11 +36,14 @@ def check_rates(scan: Scan, camera_hz: float | None) -> Iterator[Finding]:
             images = scan.stream(name)
             publishers = scan.topic(name).publishers
             if publishers and not images.sent:
-                what = (
-                    f'{name} has publishers ({len(publishers)}, {publishers[0].node}), but no '
-                    f'image came in {scan.seconds:g} s'
-                )
+                who = publishers[0].node
                 remedy = f'look at the camera: ros2 topic hz {name}, its log, a paused bag'
+                if who.endswith(UNNAMED):
+                    who, remedy = 'of which not even the name arrives', UNHEARD
+                what = (
+                    f'{name} has publishers ({len(publishers)}, {who}), but no image came in '
+                    f'{scan.seconds:g} s'
+                )
                 yield Finding(Level.ERROR, RATES, what, remedy)
             if not images.sent:
                 continue

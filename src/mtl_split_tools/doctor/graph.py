@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from itertools import takewhile
 
+from mtl_split_ros.shared_memory import REMEDY
 from mtl_split_ros.status import Level
 from mtl_split_tools.doctor.finding import Finding
 from mtl_split_tools.doctor.scan import (
@@ -22,6 +23,7 @@ from mtl_split_tools.doctor.scan import (
 AREA, QOS = 'graph', 'QoS'
 SPLIT, LOCAL, AUTO = 'split', 'local', 'auto'
 _PLAYED = 'of a recording that is played beside nodes, play the images alone (--topics)'
+UNHEARD = f'on this machine {REMEDY}; on another one let UDP through, both ways'
 PLAIN = ('/parameter_events', '/rosout', '/diagnostics', '/clock')
 
 
@@ -90,6 +92,11 @@ def mode_of(scan: Scan, edge: str) -> str:
 
 def _check_presence(scan: Scan) -> Iterator[Finding]:
     edges, servers = scan.edges, scan.servers
+    if scan.unnamed:
+        what = f'{", ".join(dict.fromkeys(scan.unnamed))}: nothing arrives of nodes that are there'
+        yield Finding(Level.ERROR, AREA, what, UNHEARD)
+        if not edges and not servers:
+            return
     if not edges and not servers:
         others = f'; other nodes: {len(scan.nodes)}' if scan.nodes else ', nor any other node'
         yield Finding(

@@ -15,6 +15,8 @@ CONTRACT = 'mtl_split/msg/SplitContract'
 REPORT = 'mtl_split/msg/LinkReport'
 OWN = (FEATURES, CONTRACT, REPORT)
 SUFFIX = '/compressed'
+UNNAMED = '_NODE_NAME_UNKNOWN_'
+"""What rclpy calls a node that was discovered and has not told its name (rmw_dds_common)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,18 @@ class Scan:
         )
 
     @property
+    def unnamed(self) -> tuple[str, ...]:
+        """Topics of ours with an end of which nothing arrives, not even the name of its node."""
+        return tuple(
+            sorted(
+                topic.name
+                for topic in self.topics.values()
+                for end in (*topic.publishers, *topic.subscribers)
+                if end.kind in OWN and end.node.endswith(UNNAMED)
+            )
+        )
+
+    @property
     def edges(self) -> tuple[str, ...]:
         """Nodes that announce a contract."""
         return self._publishing(CONTRACT)
@@ -189,6 +203,6 @@ class Scan:
             end.node
             for topic in self.topics.values()
             for end in topic.publishers
-            if end.kind == kind
+            if end.kind == kind and not end.node.endswith(UNNAMED)
         }
         return tuple(sorted(found))

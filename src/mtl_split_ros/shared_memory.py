@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose shared memory Fast DDS uses on this machine: it serves the processes of one user alone."""
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+REMEDY = (
+    'run all as one user, or set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 on one of both sides (with '
+    'ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET)'
+)
+"""One side is enough: the other one then takes the network to it, too. In the range LOCALHOST
+rmw_fastrtps always adds shared memory."""
+
+_FILES = ('fastrtps_*', 'fastdds_*')
+_NETWORK_ALONE = ('UDPv4', 'UDPv6')
+
+
+def strangers(
+    directory: Path = Path('/dev/shm'),
+    environment: Mapping[str, str] = os.environ,
+    uid: int | None = None,
+) -> tuple[str, ...]:
+    """Name the other users whose shared memory of Fast DDS lies here, beside that of this process.
+
+    Processes find each other over the network. On one machine they then write into memory of each
+    other, which their users do not allow, and nothing arrives (Fast DDS documentation, Shared
+    Memory Transport).
+
+    Args:
+        directory: Where Linux keeps shared memory.
+        environment: Variables of the process.
+        uid: Its user, None for that of this process.
+
+    Returns:
+        Their names, sorted; none where this process takes the network or another middleware.
+    """
+    local = (
+        environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'LOCALHOST'
+        or environment.get('ROS_LOCALHOST_ONLY') == '1'
+    )
+    network = not local and environment.get('FASTDDS_BUILTIN_TRANSPORTS') in _NETWORK_ALONE
+    middleware = environment.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp'
+    if network or not middleware.startswith('rmw_fastrtps'):
+        return ()
+    own = os.geteuid() if uid is None else uid
+    owners = {owner for name in _FILES for path in directory.glob(name) for owner in _owner(path)}
+    return tuple(sorted(map(_name, owners - {own})))
+
+
+def _owner(path: Path) -> tuple[int, ...]:
+    try:
+        return (path.stat().st_uid,)
+    except OSError:  # its process has just ended
+        return ()
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
