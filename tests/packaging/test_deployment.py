@@ -30,6 +30,8 @@ def test_compose_has_both_sides() -> None:
         command = f'ros2 launch mtl_split {side}.launch.py ${{{side.upper()}_ARGUMENTS:-}}'
         assert service['command'] == command
         assert said <= set(service['environment'])
+        # a container's user is root, and nobody else gets at the shared memory of root
+        assert service['environment']['FASTDDS_BUILTIN_TRANSPORTS'].endswith(':-UDPv4}')
 
 
 @pytest.mark.parametrize('side', SIDES)
@@ -69,9 +71,13 @@ def started(command: str, side: str, place: Path) -> str:
 def test_unit(side: str, tmp_path: Path) -> None:
     text = (ROOT / f'systemd/mtl-split-{side}.service').read_text()
     assert (ROOT / f'launch/{side}.launch.py').is_file()
-    settings = dict(line.split('=', 1) for line in text.splitlines() if '=' in line)
+    lines = [line.split('=', 1) for line in text.splitlines() if '=' in line]
+    settings = dict(lines)
     assert settings['Restart'] == 'always'  # tests/launch has what `ros2 launch` exits with
-    assert settings['Environment'] == f'HOME=%S/{settings["StateDirectory"]}'
+    assert [value for name, value in lines if name == 'Environment'] == [
+        f'HOME=%S/{settings["StateDirectory"]}',
+        'FASTDDS_BUILTIN_TRANSPORTS=UDPv4',
+    ]
     assert started(settings['ExecStart'], side, tmp_path).split() == [
         *('launch', 'mtl_split', f'{side}.launch.py'),
         *('image_topic:=/camera/image_raw', 'mode:=auto'),
