@@ -18,6 +18,10 @@ SERVICES = 'tests/ros/test_documented_commands.py'
 LAUNCH = 'tests/launch/test_documented_commands.py'
 """The real `ros2`, where there is one: the workflow has it in its container of Jazzy."""
 
+BAGS = 'tests/launch/test_bags.py'
+"""The real `ros2 bag`, where there is one."""
+
+SYSTEM = 'tests/docs/test_system_commands.py'
 VIEW = 'tests/ros/test_view.py'
 VIEW_BAG = 'tests/tools/test_view.py'
 DOCTOR = 'tests/ros/test_doctor.py'
@@ -68,18 +72,10 @@ IN_CI = {
 NOT_RUN = {
     'export RMW_IMPLEMENTATION=rmw_zenoh_cpp': 'rmw_zenoh_cpp is not on PyPI',
     'ros2 run rmw_zenoh_cpp rmw_zenohd': 'rmw_zenoh_cpp is not on PyPI',
-    'ros2 bag record --topics /features /contract': 'rosbag2 is C++ and not on PyPI; tests/ros '
-    'replays what mtl-split has recorded of the same topics',
-    'ros2 bag play my_bag': 'rosbag2 is C++ and not on PyPI; `replay` publishes what it would',
-    'ros2 bag play out/my_bag/results.mcap': 'the same',
-    'sudo ufw allow from 10.0.0.0/24 to any port 7400:7449 proto udp': 'changes the firewall',
     'sudo sysctl -w net.core.rmem_default=4194304 net.core.rmem_max=4194304': 'changes the kernel '
     'of the whole machine',
     'docker compose -f docker/compose.yaml up --build server': 'needs a Docker daemon and network',
     'docker compose -f docker/compose.yaml run --rm server mtl-split doctor': 'the same',
-    'sudo useradd --system mtl_split': 'changes the system',
-    'sudo cp systemd/mtl-split-server.service /etc/systemd/system/': 'changes the system',
-    'sudo systemctl enable --now mtl-split-server': 'needs systemd as the first process',
 }
 """And why. tests/packaging/test_deployment.py reads what docker and systemd would be given."""
 
@@ -102,6 +98,10 @@ def runner(page: str, words: list[str]) -> str | None:
             return SERVICES
         case ['ros2', 'launch', 'mtl_split', *_]:
             return LAUNCH
+        case ['ros2', 'bag', 'record' | 'play', *_]:
+            return BAGS
+        case ['sudo', 'useradd' | 'cp' | 'systemctl' | 'ufw', *_]:
+            return SYSTEM
         case ['git' | 'cd' | 'make' | 'source' | 'export' | 'sed' | 'openssl', *_]:
             return SHELL
         case ['scripts/setup', *_]:
