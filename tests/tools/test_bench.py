@@ -251,7 +251,7 @@ def test_answers_of_a_video_are_judged_as_they_were(tiny_bundle: Bundle, tmp_pat
     assert found['images'] == [frame_line(frames[0])] == [[0.0, 3, 0.05, 'h264:33', 10, 'server']]
 
 
-@pytest.mark.ros
+@pytest.mark.ros(beside=True)
 @pytest.mark.slow
 def test_rivals_and_nodes_answer_over_real_dds(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

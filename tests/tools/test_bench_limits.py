@@ -117,7 +117,7 @@ def test_a_document_without_the_parts_is_refused_before_the_work(
     assert 'it must have measured, goals' in fails(capsys, 'bench-limits', '--doc', document)
 
 
-@pytest.mark.ros
+@pytest.mark.ros(beside=True)
 @pytest.mark.slow
 def test_real_nodes_for_a_moment(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
