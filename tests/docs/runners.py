@@ -72,8 +72,6 @@ IN_CI = {
 NOT_RUN = {
     'export RMW_IMPLEMENTATION=rmw_zenoh_cpp': 'rmw_zenoh_cpp is not on PyPI',
     'ros2 run rmw_zenoh_cpp rmw_zenohd': 'rmw_zenoh_cpp is not on PyPI',
-    'sudo sysctl -w net.core.rmem_default=4194304 net.core.rmem_max=4194304': 'changes the kernel '
-    'of the whole machine',
     'docker compose -f docker/compose.yaml up --build server': 'needs a Docker daemon and network',
     'docker compose -f docker/compose.yaml run --rm server mtl-split doctor': 'the same',
 }
@@ -100,7 +98,7 @@ def runner(page: str, words: list[str]) -> str | None:
             return LAUNCH
         case ['ros2', 'bag', 'record' | 'play', *_]:
             return BAGS
-        case ['sudo', 'useradd' | 'cp' | 'systemctl' | 'ufw', *_]:
+        case ['sudo', 'useradd' | 'cp' | 'systemctl' | 'ufw' | 'sysctl', *_]:
             return SYSTEM
         case ['git' | 'cd' | 'make' | 'source' | 'export' | 'sed' | 'openssl', *_]:
             return SHELL

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the documents change on a machine, as it stands there, on a copy of /etc that vanishes."""
+"""What the documents change on a machine, as it stands there, with nothing left of it."""
 
 import os
 import shlex
@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from tests.docs.runners import SYSTEM, of
-from tests.lab_rights import need_lab
+from tests.lab_rights import EXPECTED, need_lab
 
 from mtl_split_tools.lab import why_not
 
 ROOT = Path(__file__).parents[2]
-# Without /run, systemctl knows of no systemd: it writes links alone, and reaches no real one.
+BUFFERS = [Path(f'/proc/sys/net/core/rmem_{name}') for name in ('default', 'max')]
+# A copy of /etc that vanishes. Without /run, systemctl knows of no systemd: it writes links alone,
+# and reaches no real one.
 ROOM = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -78,3 +80,15 @@ def test_the_firewall_lets_dds_through(room: dict[str, str]) -> None:
     done = run(room, lines('docs/two-machines.md', 'ufw') + '\ncat /etc/ufw/user.rules')
     assert done.returncode == 0, done.stderr
     assert '-p udp -m multiport --dports 7400:7449 -s 10.0.0.0/24 -j ACCEPT' in done.stdout
+
+
+@pytest.mark.skipif(EXPECTED not in os.environ, reason='changes the kernel of the whole machine')
+def test_the_buffers_grow(room: dict[str, str]) -> None:
+    before = [path.read_text() for path in BUFFERS]
+    try:
+        command = lines('docs/two-machines.md', 'sysctl')
+        subprocess.run(['bash', '-c', command], env=room, check=True, timeout=60)
+        assert [path.read_text() for path in BUFFERS] == ['4194304\n'] * 2
+    finally:
+        for path, value in zip(BUFFERS, before, strict=True):
+            path.write_text(value)
