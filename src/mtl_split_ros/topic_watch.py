@@ -63,8 +63,8 @@ def describe_silence(
         return f'{line}; set image_transport to match' if 'Image' in kind else line
     if publishers.total and publishers.strangers:
         return (
-            f'{line}; they run as another user ({", ".join(publishers.strangers)}), whose messages '
-            f'do not arrive: {REMEDY}; or they send nothing: {silent}'
+            f'{line}; either another user of this machine ({", ".join(publishers.strangers)}) runs '
+            f'them, and the messages do not arrive: {REMEDY}; or they send nothing: {silent}'
         )
     if publishers.total:
         return f'{line}; they send nothing: {silent}'

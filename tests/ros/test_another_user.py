@@ -76,7 +76,7 @@ def test_silence_names_the_user_and_the_remedy(
     graph.start('edge', *arguments, bundle=tiny_bundle.path).ready()
     said = diagnostics.message_with('memory/edge: image', 'another user')
     assert 'publishers: 1' in said.message
-    assert f'(nobody), whose messages do not arrive: {REMEDY}' in said.message
+    assert f'(nobody) runs them, and the messages do not arrive: {REMEDY}' in said.message
     assert diagnostics.values('memory/edge: image')['received'] == '0'
 
 
