@@ -20,6 +20,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from mtl_split_core.errors import MtlSplitError
+from mtl_split_ros import security
 
 RESULT_LIFE_S = 0.1
 """For how long a result that was lost on its way is sent again."""
@@ -94,10 +95,14 @@ def make_publisher(node: Node, message: type, topic: str, profile: QoSProfile) -
     """Create a publisher whose QoS can be changed by parameters `qos_overrides.TOPIC...`.
 
     Raises:
+        SecurityError: If the policy of the enclave denies it.
         MtlSplitError: If an override has an unknown value.
     """
     try:
-        return node.create_publisher(message, topic, profile, qos_overriding_options=_overrides())
+        with security.rights(topic):
+            return node.create_publisher(
+                message, topic, profile, qos_overriding_options=_overrides()
+            )
     except RuntimeError as error:
         raise _clear(topic, error) from error
 
@@ -123,17 +128,19 @@ def make_subscription(
         settle: Called with the profile once the overrides are in it; may change it once more.
 
     Raises:
+        SecurityError: If the policy of the enclave denies it.
         MtlSplitError: If an override has an unknown value.
     """
     try:
-        return node.create_subscription(
-            message,
-            topic,
-            callback,
-            profile,
-            event_callbacks=events,
-            qos_overriding_options=_overrides(settle),
-        )
+        with security.rights(topic):
+            return node.create_subscription(
+                message,
+                topic,
+                callback,
+                profile,
+                event_callbacks=events,
+                qos_overriding_options=_overrides(settle),
+            )
     except RuntimeError as error:
         raise _clear(topic, error) from error
 
@@ -155,4 +162,6 @@ def _overrides(settle: Callable[[QoSProfile], object] = lambda _: None) -> QoSOv
 
 
 def _clear(topic: str, error: RuntimeError) -> MtlSplitError:
-    return MtlSplitError(f'topic {topic!r}: {error}; correct its qos_overrides parameters')
+    return MtlSplitError(
+        f'topic {topic!r}: {security.plain(error)}; correct its qos_overrides parameters'
+    )

@@ -81,6 +81,15 @@ def start(args: Sequence[str] | None) -> None:
         )
 
 
+def asked_for(environment: Mapping[str, str]) -> bool:
+    """Whether ROS 2 is told to be secure.
+
+    Args:
+        environment: Variables of the process.
+    """
+    return environment.get(ENABLE) == ON
+
+
 @contextmanager
 def refusals(environment: Mapping[str, str]) -> Iterator[None]:
     """Give a refusal of ROS 2 or the middleware within the block as one error of one line.
@@ -99,7 +108,7 @@ def refusals(environment: Mapping[str, str]) -> Iterator[None]:
             yield
         except rclpy_implementation.RCLError as error:
             text = plain(error)
-            if environment.get(ENABLE) != ON:
+            if not asked_for(environment):
                 raise MtlSplitError(text) from error
             msg = (
                 f'told to be secure ({ENABLE} is {ON}), and {get_rmw_implementation_identifier()} '
@@ -107,6 +116,26 @@ def refusals(environment: Mapping[str, str]) -> Iterator[None]:
                 f'{KEYSTORE}, or that the middleware is built with security'
             )
             raise SecurityError(msg) from error
+
+
+@contextmanager
+def rights(name: str) -> Iterator[None]:
+    """Say of which topic or service it is that the policy denies what the block makes.
+
+    Args:
+        name: Of the topic or service.
+
+    Raises:
+        SecurityError: The block raised an RCLError while ROS 2 is told to be secure.
+    """
+    try:
+        yield
+    except rclpy_implementation.RCLError as error:
+        if not asked_for(os.environ):
+            raise
+        remedy = 'grant it in the policy of this enclave (security/README.md)'
+        msg = f'no right to {name!r}: {plain(error)}; {remedy}'
+        raise SecurityError(msg) from error
 
 
 def plain(error: Exception) -> str:

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.errors import ImageError
+from mtl_split_core.errors import ImageError, MtlSplitError
 from mtl_split_core.overlay import draw_overlay
 from mtl_split_core.results import FrameResults
 from mtl_split_ros.complaints import TROUBLE_S, Complaints
@@ -58,6 +58,7 @@ class Overlays:
         self._figures = figures
         self._matched = matched
         self._drawn: Picture | None = None
+        self._refused = ''
         self._complaints = Complaints(warn)
         self._matcher: OverlayMatcher[Picture, FrameResults] = OverlayMatcher()
         self._images = ImageTopic(
@@ -83,7 +84,7 @@ class Overlays:
     def follow(self) -> None:
         """Subscribe the images while somebody subscribes `overlay`."""
         if self._results.overlay_wanted:
-            self._images.subscribe()
+            self._subscribe()
         elif self._images.subscribed:
             self._images.unsubscribe()
             self._drawn = None
@@ -112,10 +113,23 @@ class Overlays:
         """Diagnostics of what is drawn."""
         if not self._images.subscribed:
             status.summary(Level.OK, 'nobody subscribes overlay')
+            if self._refused and self._results.overlay_wanted:
+                status.merge_summary(Level.ERROR, self._refused)
             return
         self._images.fill(status)
         if text := self._complaints.latest(TROUBLE_S):
             status.merge_summary(Level.ERROR, text)
+
+    def _subscribe(self) -> None:
+        # asked once: neither parameters nor policy change while the node runs
+        if self._refused:
+            return
+        try:
+            self._images.subscribe()
+        except MtlSplitError as error:
+            # of no weight for the results, which go on
+            self._refused = f'no overlay: {error}'
+            self._complaints.add('image', self._refused)
 
     def _on_image(self, message: Picture) -> None:
         if pair := self._matcher.image(stamp_of(message), message):

@@ -4,6 +4,7 @@
 import time
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import Image
 from tests.ros.harness import (
@@ -118,3 +119,19 @@ def test_those_that_best_effort_loses_are_counted_and_said(
     assert int(found['lost on the way']) > 0
     wait_for(lambda: 'let both sides be reliable' in edge.log, 'the line in the log')
     graph.node.destroy_publisher(publisher)
+
+
+def test_a_server_goes_on_without_images_that_it_cannot_subscribe(
+    graph: Graph, diagnostics: Diagnostics, tiny_bundle: Bundle
+) -> None:
+    """Which it finds out once somebody subscribes `overlay`, long after its start."""
+    override = 'qos_overrides./odd/image.subscription.reliability:=nonsense'
+    arguments = ('-r', '__ns:=/odd', '-p', override)
+    server = graph.start('server', *arguments, bundle=tiny_bundle.path).ready()
+    graph.record(Image, '/odd/overlay')
+    wait_for(lambda: 'no overlay: topic' in server.log, 'the line')
+    status = diagnostics.message_with('odd/server: overlay', 'no overlay: topic')
+    assert 'correct its qos_overrides parameters' in status.message
+    assert status.level == DiagnosticStatus.ERROR
+    assert server.alive()
+    assert server.log.count('no overlay: topic') == 1
