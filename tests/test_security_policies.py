@@ -12,6 +12,8 @@ import pytest
 
 SECURITY = Path(__file__).parents[1] / 'security'
 POLICY, GOVERNANCE = SECURITY / 'policy.xml', SECURITY / 'governance.xml'
+TOOLS, OPERATOR = SECURITY / 'tools.xml', SECURITY / 'operator.xml'
+POLICIES = (POLICY, TOOLS, OPERATOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +124,15 @@ def faults(element: Element, rules: Mapping[str, Rule]) -> list[str]:
     return found + [fault for child in element for fault in faults(child, rules)]
 
 
-def granted(enclave: str, kind: str, right: str) -> set[str]:
+def granted(enclave: str, kind: str, right: str, path: Path = POLICY) -> set[str]:
     """The names for which an enclave has a right."""
-    lists = ElementTree.parse(POLICY).findall(f"enclaves/enclave[@path='{enclave}']//{kind}")
+    lists = ElementTree.parse(path).findall(f"enclaves/enclave[@path='{enclave}']//{kind}")
     return {str(entry.text) for group in lists if group.get(right) == 'ALLOW' for entry in group}
 
 
 @pytest.mark.parametrize(
-    ('path', 'rules'), [(POLICY, POLICY_RULES), (GOVERNANCE, GOVERNANCE_RULES)]
+    ('path', 'rules'),
+    [*((path, POLICY_RULES) for path in POLICIES), (GOVERNANCE, GOVERNANCE_RULES)],
 )
 def test_rules_of_the_schema(path: Path, rules: Mapping[str, Rule]) -> None:
     assert faults(ElementTree.parse(path).getroot(), rules) == []
@@ -160,7 +163,8 @@ def test_published_schemas() -> None:
     from lxml import etree  # noqa: PLC0415
     from sros2.policy import load_policy  # noqa: PLC0415
 
-    load_policy(POLICY)
+    for path in POLICIES:
+        load_policy(path)
     schema = files('sros2.policy.schemas.dds').joinpath('governance.xsd')
     etree.XMLSchema(etree.parse(str(schema))).assertValid(etree.parse(str(GOVERNANCE)))
 
@@ -178,10 +182,12 @@ def test_nothing_is_open() -> None:
 
 def test_no_patterns_no_denials_no_requests() -> None:
     """Each grant is one name; who asks for nothing must not be able to ask."""
-    root = ElementTree.parse(POLICY).getroot()
-    names = [str(entry.text) for entry in root.iter() if entry.tag in ('topic', 'service')]
-    assert not [name for name in names if set(name) & set('*?[]')]
-    assert 'DENY' not in POLICY.read_text()
+    for path in POLICIES:
+        assert 'DENY' not in path.read_text()
+    for path in (POLICY, TOOLS):
+        root = ElementTree.parse(path).getroot()
+        names = [str(entry.text) for entry in root.iter() if entry.tag in ('topic', 'service')]
+        assert not [name for name in names if set(name) & set('*?[]')]
     for enclave in ('/edge', '/server'):
         assert granted(enclave, 'services', 'request') == set()
 
@@ -198,3 +204,32 @@ def test_each_end_says_what_the_other_hears() -> None:
         'link_report',
         'overlay',
     }
+
+
+def test_a_tool_only_looks_and_only_the_replay_is_a_camera() -> None:
+    """None has services, so none needs a pattern for the number in its name."""
+    events = '/parameter_events'
+    said = {
+        tool: granted(f'/mtl_split_{tool}', 'topics', 'publish', TOOLS) - {events}
+        for tool in ('replay', 'view', 'doctor')
+    }
+    camera = {'image', 'image/compressed', 'camera_info', '/clock'}
+    assert said == {'replay': camera, 'view': set(), 'doctor': set()}
+    for tool in said:
+        assert granted(f'/mtl_split_{tool}', 'services', 'reply', TOOLS) == set()
+    asked = {tool: granted(f'/mtl_split_{tool}', 'services', 'request', TOOLS) for tool in said}
+    own = {'edge/get_parameters', 'server/get_parameters'}
+    assert asked == {'replay': set(), 'view': set(), 'doctor': own}
+
+
+def test_an_operator_asks_for_what_the_nodes_serve_and_says_nothing_in_their_place() -> None:
+    served = {
+        f'{node}/{name.removeprefix("~/")}'
+        for node in ('edge', 'server')
+        for name in granted(f'/{node}', 'services', 'reply')
+    }
+    assert granted('/operator', 'services', 'request', OPERATOR) == served
+    own = {'/parameter_events', '/rosout'}
+    assert granted('/operator', 'topics', 'publish', OPERATOR) == own
+    patterns = granted('/operator', 'services', 'reply', OPERATOR)
+    assert {name.split('/')[1] for name in patterns} == {'_ros2cli_*', '_ros2cli_requester_*'}

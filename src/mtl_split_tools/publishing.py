@@ -20,6 +20,7 @@ from rclpy.qos import (
 from rosbags.interfaces import Connection, Qos, QosDurability, QosReliability
 
 from mtl_split_core.errors import DataError
+from mtl_split_ros import security
 from mtl_split_tools.bags import Bag, connection_qos
 
 _ACK_TIMEOUT = Duration(seconds=2)
@@ -145,7 +146,9 @@ def _make_route(node: Node, connection: Connection, topic: str) -> Route:
         package = connection.msgtype.split('/', 1)[0]
         reason = f'{connection.msgtype} is not installed (package {package})'
         return Route(connection, topic, None, reason)
-    publisher = node.create_publisher(message_type, topic, recorded_qos(connection_qos(connection)))
+    profile = recorded_qos(connection_qos(connection))
+    with security.rights(topic):
+        publisher = node.create_publisher(message_type, topic, profile)
     # The bytes go out as recorded, so both ends must mean the same message by the name.
     installed = next(
         (

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
-import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -21,6 +20,7 @@ from mtl_split_tools.console import console, progress_bar, table
 from mtl_split_tools.keyboard import keys
 from mtl_split_tools.playback import Playback
 from mtl_split_tools.publishing import Route, acknowledge, make_routes, subscribers
+from mtl_split_tools.tool_node import tool_node
 
 DESCRIPTION = """Publish a rosbag2 recording (MCAP or sqlite3, Humble to Jazzy, compressed or not)
 with its timing and QoS. Before the first message a table says which topics go where, who listens,
@@ -113,11 +113,7 @@ def _replay(options: argparse.Namespace) -> None:
             )
             raise DataError(msg)
         report = stack.enter_context(options.report.open('w')) if options.report else None
-        # rcl would take our --remap for its own
-        security.start([])
-        stack.callback(rclpy.try_shutdown)
-        node = Node('mtl_split_replay', use_global_arguments=False, enable_rosout=False)
-        stack.callback(node.destroy_node)
+        node = stack.enter_context(tool_node('mtl_split_replay'))
         routes = make_routes(node, bag, options.topics, options.remap, options.clock is not None)
         _wait_for_subscribers(routes, options)
         time.sleep(DISCOVERY_S)
@@ -184,7 +180,8 @@ def _print_preflight(node: Node, path: Path, routes: list[Route]) -> None:
 def _start_clock(
     stack: ExitStack, node: Node, playback: Playback, rate: float, opened: threading.Event
 ) -> None:
-    publisher = node.create_publisher(Clock, '/clock', QoSProfile(depth=10))
+    with security.rights('/clock'):
+        publisher = node.create_publisher(Clock, '/clock', QoSProfile(depth=10))
     done = threading.Event()
 
     def publish() -> None:

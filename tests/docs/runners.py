@@ -25,7 +25,7 @@ SYSTEM = 'tests/docs/test_system_commands.py'
 VIEW = 'tests/ros/test_view.py'
 VIEW_BAG = 'tests/tools/test_view.py'
 DOCTOR = 'tests/ros/test_doctor.py'
-SECURITY = 'tests/ros/test_security.py'
+SECURITY = 'tests/ros/secured.py'
 DISCOVERY = 'tests/two_machines/test_discovery.py'
 ELSEWHERE = {
     'mtl-split view': VIEW,
@@ -43,7 +43,12 @@ ELSEWHERE = {
     'ros2 security create_keystore ~/keys': SECURITY,
     'ros2 security create_enclave ~/keys $enclave': SECURITY,
     'ros2 security create_permission ~/keys $enclave policy.xml': SECURITY,
+    'ros2 security create_permission ~/keys $enclave tools.xml': SECURITY,
+    'ros2 security create_enclave ~/keys /operator': SECURITY,
+    'ros2 security create_permission ~/keys /operator operator.xml': SECURITY,
     'for enclave in /edge /server': SECURITY,
+    'for enclave in /mtl_split_replay /mtl_split_view /mtl_split_doctor': SECURITY,
+    'umask 077': SECURITY,
     'do': SECURITY,
     'done': SECURITY,
     'cd security': SECURITY,

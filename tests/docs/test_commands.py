@@ -25,7 +25,7 @@ PAGES = [
 ]
 OTHERS = {
     'apt-get', 'cd', 'colcon', 'cp', 'do', 'docker', 'done', 'export', 'fastdds', 'for', 'git',
-    'openssl', 'rosdep', 'sed', 'source', 'sudo', 'systemctl',
+    'openssl', 'rosdep', 'sed', 'source', 'sudo', 'systemctl', 'umask',
 }  # fmt: skip
 ROS_OTHERS = {'bag', 'param', 'security', 'service', 'topic', 'node'}
 SEPARATORS = {'&&', '||', ';', '|', '&'}

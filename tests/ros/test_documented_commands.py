@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from rcl_interfaces.srv import DescribeParameters, ListParameters
+from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
 from rclpy.parameter import get_parameter_value, parameter_value_to_python
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -65,6 +65,10 @@ def test_nodes_do_it(nodes: Graph, words: list[str]) -> None:
             typed = parameter_value_to_python(get_parameter_value(value))
             (result,) = nodes.set(node.lstrip('/'), **{name: typed})
             assert result.successful, result.reason
+        case ['param', 'get', node, name]:
+            request = GetParameters.Request(names=[name])
+            found = nodes.call(GetParameters, f'{node}/get_parameters', request)
+            assert found.values[0].type
         case ['param', 'list', node]:
             found = nodes.call(ListParameters, f'{node}/list_parameters', ListParameters.Request())
             assert 'score_thresholds' in found.result.names

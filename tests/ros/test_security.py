@@ -1,23 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Told to be secure, a node is secure or does not start; what it has on the graph is its policy."""
 
-import os
 import re
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from mtl_split.msg import FeatureMap
 from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.node import Node, NodeNameNonExistentError
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from tests.domains import own_domain
 from tests.ros.harness import (
     PATIENCE_S,
     RELIABLE,
@@ -27,6 +21,15 @@ from tests.ros.harness import (
     image_msg,
     wait_for,
 )
+from tests.ros.secured import (
+    SECURITY,
+    Keystore,
+    Right,
+    empty_keystore,
+    on_the_graph,
+    policy,
+    refused,
+)
 from tests.tiny_bundle import street_image
 from vision_msgs.msg import Detection2DArray
 
@@ -34,43 +37,6 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_ros.security import SecurityError, check_settings
 
 pytestmark = pytest.mark.ros(beside=True)
-
-SECURITY = Path(__file__).parents[2] / 'security'
-FLAGS = re.MULTILINE | re.DOTALL
-Right = tuple[str, str, str]
-"""Kind of name, what may be done with it, the name: ('topics', 'publish', '/features')."""
-
-
-def policy(text: str, node: str, namespace: str) -> set[Right]:
-    """The rights of a node, with names resolved as sros2 does."""
-    enclave = f'{namespace.rstrip("/")}/{node}'
-    profile = ElementTree.fromstring(text).find(f"enclaves/enclave[@path='{enclave}']//profile")
-    assert profile is not None
-    assert (profile.get('ns'), profile.get('node')) == (namespace, node)
-    found = set()
-    for group in profile:
-        for right in group.attrib:
-            for entry in group:
-                name = str(entry.text).replace('~', enclave)
-                if not name.startswith('/'):
-                    name = f'{namespace.rstrip("/")}/{name}'
-                found.add((group.tag, right, name))
-    return found
-
-
-def on_the_graph(observer: Node, node: str, namespace: str) -> set[Right]:
-    """What a running node has."""
-    queries = {
-        ('topics', 'publish'): observer.get_publisher_names_and_types_by_node,
-        ('topics', 'subscribe'): observer.get_subscriber_names_and_types_by_node,
-        ('services', 'reply'): observer.get_service_names_and_types_by_node,
-        ('services', 'request'): observer.get_client_names_and_types_by_node,
-    }
-    try:
-        found = {key: query(node, namespace) for key, query in queries.items()}
-    except NodeNameNonExistentError:
-        return set()  # not discovered yet
-    return {(*key, name) for key, names in found.items() for name, _ in names}
 
 
 def test_policy_is_what_the_nodes_have(graph: Graph, tiny_bundle: Bundle) -> None:
@@ -137,21 +103,6 @@ def test_a_profile_from_elsewhere(graph: Graph, tiny_bundle: Bundle) -> None:
     assert node.log.count('\n') == 1
 
 
-def refused(
-    monkeypatch: pytest.MonkeyPatch, directory: Path, name: str, **variables: str
-) -> tuple[int, list[str]]:
-    """Start a node with ROS_SECURITY_ variables; give exit code and lines, rcl's INFO aside."""
-    for key, value in variables.items():
-        monkeypatch.setenv(f'ROS_SECURITY_{key}', value)
-    program = ['-m', f'mtl_split_{name}', '--ros-args', '--enclave', f'/{name}']
-    node = NodeProcess(program, own_domain(), directory / f'{name}.log')
-    try:
-        code = node.process.wait(PATIENCE_S)
-    finally:
-        node.end()
-    return code, [line for line in node.log.splitlines() if not line.startswith('[INFO]')]
-
-
 @pytest.mark.parametrize(
     ('variables', 'text'),
     [
@@ -166,10 +117,10 @@ def refused(
 def test_refuses_to_start_in_the_open(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], text: str
 ) -> None:
-    (tmp_path / 'enclaves/edge').mkdir(parents=True)
-    values = {'ENABLE': 'true', 'STRATEGY': 'Enforce', **variables}
-    if values.get('KEYSTORE') == '.':
-        values['KEYSTORE'] = str(tmp_path)
+    settings = empty_keystore(tmp_path, 'edge')
+    values = {**settings, 'KEYSTORE': '', **variables}
+    if values['KEYSTORE'] == '.':
+        values['KEYSTORE'] = settings['KEYSTORE']
     code, lines = refused(monkeypatch, tmp_path, 'edge', **values)
     assert code == 2
     assert len(lines) == 1, lines
@@ -197,26 +148,13 @@ def test_settings() -> None:
         check_settings(strict, 'rmw_zenoh_cpp')
 
 
-def lacking(monkeypatch: pytest.MonkeyPatch, directory: Path) -> str:
-    """Say why nothing can run securely here, '' where it can."""
-    (directory / 'enclaves/edge').mkdir(parents=True)
-    settings = {'ENABLE': 'true', 'STRATEGY': 'Enforce', 'KEYSTORE': str(directory)}
-    with monkeypatch.context() as patch:
-        _, lines = refused(patch, directory, 'edge', **settings)
-    if "doesn't have the security libraries" in lines[-1]:
-        return 'the Fast DDS of this ROS 2 is built with HAVE_SECURITY 0'
-    asked = ['ros2', 'security', '--help']
-    if not shutil.which('ros2') or subprocess.run(asked, capture_output=True).returncode:
-        return 'there is no `ros2 security`'
-    return ''
+def test_private_keys_are_for_their_owner_alone(keystore: Keystore) -> None:
+    made = [path for path in keystore.path.rglob('*key.pem') if not path.is_symlink()]
+    # the observer is none of the README
+    keys = [path for path in made if path.parent.name != 'observer']
+    assert len(keys) > 4
+    assert [path for path in keys if path.stat().st_mode & 0o077] == []
 
-
-OBSERVER = """<policy version="0.2.0"><enclaves><enclave path="/observer"><profiles>
-<profile ns="/" node="observer">
-<topics publish="ALLOW"><topic>image</topic><topic>/rosout</topic><topic>/parameter_events</topic>
-</topics><topics subscribe="ALLOW"><topic>detections</topic></topics>
-<services reply="ALLOW">{}</services>
-</profile></profiles></enclave></enclaves></policy>"""
 
 STRANGER = """
 import rclpy, time
@@ -227,39 +165,6 @@ publisher = node.create_publisher(FeatureMap, 'features', 1)
 time.sleep(3)
 print(publisher.get_subscription_count(), node.count_publishers('detections'))
 """
-
-
-@pytest.fixture
-def secured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Graph]:
-    """A graph whose observer is an enclave of its own; the environment is set for the nodes."""
-    probe = tmp_path / 'probe'
-    probe.mkdir()
-    if text := lacking(monkeypatch, probe):
-        assert 'MTL_SPLIT_EXPECT_SECURITY' not in os.environ, text
-        pytest.skip(text)
-    domain = own_domain()
-    keys = tmp_path / 'keys'
-    services = re.findall(r'<service>.*</service>', (SECURITY / 'policy.xml').read_text())
-    own = tmp_path / 'observer.xml'
-    own.write_text(OBSERVER.format(''.join(dict.fromkeys(services))))
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
-    # as the README has it, with another directory and without the ROS 2 that is sourced already
-    blocks = re.findall(r'^```bash$(.*?)^```$', (SECURITY / 'README.md').read_text(), FLAGS)
-    text = '\n'.join(block for block in blocks if '~/keys/' in block or 'create_' in block)
-    text = re.sub(r'^(source|cd) .*$', '', text, flags=re.MULTILINE).replace('~/keys', str(keys))
-    text += f"""
-        ros2 security create_enclave {keys} /observer
-        ros2 security create_permission {keys} /observer {own}
-    """
-    subprocess.run(['bash', '-euc', text], cwd=SECURITY, check=True)
-    monkeypatch.setenv('ROS_SECURITY_ENABLE', 'true')
-    monkeypatch.setenv('ROS_SECURITY_STRATEGY', 'Enforce')
-    monkeypatch.setenv('ROS_SECURITY_KEYSTORE', str(keys))
-    with monkeypatch.context() as patch:
-        patch.setenv('ROS_SECURITY_ENCLAVE_OVERRIDE', '/observer')
-        graph = Graph(tmp_path, domain)
-    yield graph
-    assert set(graph.close()) <= {0}
 
 
 def test_secure_nodes_answer_each_other_and_nobody_else(

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mtl_split.msg import FeatureMap, FrameStatus, LinkReport, SplitContract
 from rclpy.executors import SingleThreadedExecutor
@@ -28,9 +27,11 @@ from rosbags.rosbag2 import Writer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
-from mtl_split_ros import security
+from mtl_split_core.errors import MtlSplitError
 from mtl_split_tools.bags import jazzy_types, message_stamp, offered_qos, write_mcap
+from mtl_split_tools.tool_node import tool_node
 
+CANNOT_START = 2
 _DEPTH = 50
 _SIDES = {'edge: link': 'edge', 'server: contract': 'server'}
 
@@ -138,21 +139,24 @@ def main() -> int:
     options = parser.parse_args()
     stopped = threading.Event()
     _on_signals(stopped.set)
-    security.start(None)
-    node = Node('recorder', use_global_arguments=False, enable_rosout=False)
+    try:
+        with tool_node('recorder') as node:
+            _record(node, options, stopped)
+    except MtlSplitError as error:
+        print(f'recorder: {error}', file=sys.stderr)
+        return CANNOT_START
+    return 0
+
+
+def _record(node: Node, options: argparse.Namespace, stopped: threading.Event) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        with write_mcap(options.out) as writer, options.report.open('w') as report:
-            recorder = Recorder(node, writer, report, options.results)
-            for topic in topics(options.image, options.results):
-                recorder.record(topic)
-            while not stopped.is_set():
-                executor.spin_once(timeout_sec=0.1)
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    with write_mcap(options.out) as writer, options.report.open('w') as report:
+        recorder = Recorder(node, writer, report, options.results)
+        for topic in topics(options.image, options.results):
+            recorder.record(topic)
+        while not stopped.is_set():
+            executor.spin_once(timeout_sec=0.1)
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

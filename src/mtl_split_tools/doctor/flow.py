@@ -35,7 +35,7 @@ def check_rates(scan: Scan, camera_hz: float | None) -> Iterator[Finding]:
         for name in scan.images_of(edge):
             images = scan.stream(name)
             publishers = scan.topic(name).publishers
-            if publishers and not images.sent:
+            if publishers and not images.sent and name not in scan.denied:
                 who = publishers[0].node
                 remedy = f'look at the camera: ros2 topic hz {name}, its log, a paused bag'
                 if who.endswith(UNNAMED):
@@ -72,7 +72,7 @@ def _check_features(scan: Scan, edge: str, images: float) -> Iterator[Finding]:
             if slow:
                 what += f' of {images:.1f} Hz of images: the edge is slower than its camera'
             yield Finding(Level.WARN if slow else Level.OK, RATES, what, remedy if slow else '')
-        elif mode == SPLIT:
+        elif mode == SPLIT and name not in scan.denied:
             what = f'{edge} gets images and sends nothing on {name}'
             remedy = f'read its log and diagnostics ({edge.lstrip("/")}: image)'
             yield Finding(Level.ERROR, RATES, what, remedy)
@@ -89,9 +89,10 @@ def check_contract(scan: Scan, bundle: Bundle | None) -> Iterator[Finding]:
         The findings.
     """
     for edge in scan.edges:
-        contracts = [
-            c for name in scan.published_by(edge, CONTRACT) for c in scan.contracts.get(name, ())
-        ]
+        topics = scan.published_by(edge, CONTRACT)
+        contracts = [contract for name in topics for contract in scan.contracts.get(name, ())]
+        if not contracts and {*topics} <= {*scan.denied}:
+            continue
         if not contracts:
             what = f'{edge} has announced no contract in {scan.seconds:g} s'
             remedy = 'no qos_overrides on contract: it has to be transient_local and reliable'
@@ -129,7 +130,11 @@ def check_link(scan: Scan) -> Iterator[Finding]:
         The findings.
     """
     for edge in scan.edges:
-        topics = [n for n in scan.subscribed_by(edge, REPORT) if scan.topic(n).publishers]
+        topics = [
+            name
+            for name in scan.subscribed_by(edge, REPORT)
+            if scan.topic(name).publishers and name not in scan.denied
+        ]
         reports = _reports(scan, edge)
         if topics and not reports:
             what = f'{topics[0]} has a publisher, but no report came in {scan.seconds:g} s'
@@ -262,6 +267,6 @@ def check_diagnostics(scan: Scan) -> Iterator[Finding]:
             what = f'{name}: {status.message}'
             level = min(status.level, Level.ERROR)
             yield Finding(level, DIAGNOSTICS, what, 'docs/troubleshooting.md')
-    if nodes and not own:
+    if nodes and not own and '/diagnostics' not in scan.denied:
         what = f'no diagnostics of edge or server came in {scan.seconds:g} s'
         yield Finding(Level.WARN, DIAGNOSTICS, what, 'listen longer: --seconds 10')

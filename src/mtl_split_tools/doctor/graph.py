@@ -37,6 +37,12 @@ def check_graph(scan: Scan) -> Iterator[Finding]:
         The findings.
     """
     yield from _check_presence(scan)
+    for name in scan.denied:
+        what = f'the doctor may not listen to {name}, and says nothing of it'
+        if name.endswith('/get_parameters'):
+            what = f'the doctor may not call {name}, and takes mode and parameters for the defaults'
+        remedy = 'grant it in the policy of its enclave /mtl_split_doctor (security/README.md)'
+        yield Finding(Level.WARN, AREA, what, remedy)
     for name, number in Counter(scan.nodes).items():
         if number > 1:
             what = f'{number} nodes are called {name}: parameters go to any of them'

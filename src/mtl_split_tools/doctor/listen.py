@@ -8,7 +8,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from mtl_split.msg import LinkReport, SplitContract
 from rcl_interfaces.srv import GetParameters
@@ -17,13 +16,7 @@ from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
-from rclpy.qos import (
-    QoSCompatibility,
-    QoSDurabilityPolicy,
-    QoSProfile,
-    QoSReliabilityPolicy,
-    qos_check_compatible,
-)
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosgraph_msgs.msg import Clock
@@ -35,6 +28,7 @@ from mtl_split_ros.status import Level, short
 from mtl_split_server.pipeline import Contract
 from mtl_split_tools.bags import message_stamp
 from mtl_split_tools.doctor.environment import describe_reach
+from mtl_split_tools.doctor.matching import endpoint, mismatches
 from mtl_split_tools.doctor.scan import (
     COMPRESSED,
     CONTRACT,
@@ -42,18 +36,18 @@ from mtl_split_tools.doctor.scan import (
     IMAGE,
     REPORT,
     Complaint,
-    Endpoint,
-    Mismatch,
     Scan,
     Stream,
     Topic,
 )
+from mtl_split_tools.tool_node import tool_node
 
 DIAGNOSTICS = 'diagnostic_msgs/msg/DiagnosticArray'
 CLOCK = 'rosgraph_msgs/msg/Clock'
 DETECTIONS = 'vision_msgs/msg/Detection2DArray'
 STAMPED = (IMAGE, COMPRESSED, FEATURES, DETECTIONS)
 PARAMETERS = ('bundle', 'image_transport', 'use_sim_time')
+TOOL = 'mtl_split_doctor'
 LOOK_S = 0.25
 ASK_AGAIN_S = 1.0
 KEPT = 1000
@@ -73,26 +67,24 @@ def listen(seconds: float) -> Scan:
         MtlSplitError: ROS 2 does not start here.
     """
     discovery.announce_often()
-    security.start([])
-    try:
-        with security.refusals(os.environ):
-            listener = _Listener(f'mtl_split_doctor_{os.getpid()}')
+    # two of them may listen at once
+    with tool_node(TOOL, f'{TOOL}_{os.getpid()}') as node:
+        listener = _Listener(node)
         try:
             return listener.listen(seconds)
         finally:
             listener.close()
-    finally:
-        rclpy.try_shutdown()
 
 
 class _Listener:
     """One node that subscribes what it finds."""
 
-    def __init__(self, name: str) -> None:
-        self._node = Node(name, use_global_arguments=False, enable_rosout=False)
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._subscribed: set[str] = set()
+        self._denied: set[str] = set()
         self._clients: dict[str, Client] = {}
         self._answers: dict[str, Future] = {}
         self._asked: dict[str, float] = {}
@@ -128,11 +120,11 @@ class _Listener:
             reports={name: tuple(found) for name, found in self._reports.items()},
             statuses=self._statuses,
             parameters={node: _parameters(answer) for node, answer in self._answers.items()},
+            denied=tuple(sorted(self._denied)),
         )
 
     def close(self) -> None:
         self._executor.shutdown()
-        self._node.destroy_node()
 
     def _look(self) -> dict[str, Topic]:
         found = {}
@@ -142,9 +134,9 @@ class _Listener:
             if publishers or subscribers:
                 found[name] = Topic(
                     name,
-                    tuple(_endpoint(info) for info in publishers),
-                    tuple(_endpoint(info) for info in subscribers),
-                    _mismatches(publishers, subscribers),
+                    tuple(endpoint(info) for info in publishers),
+                    tuple(endpoint(info) for info in subscribers),
+                    mismatches(publishers, subscribers),
                 )
         return found
 
@@ -172,13 +164,24 @@ class _Listener:
                     self._subscribe(topic.name, message, self._on_stamped, raw=True)
         for node in nodes:
             if node not in self._clients:
-                service = f'{node}/get_parameters'
-                self._clients[node] = self._node.create_client(GetParameters, service)
+                self._make_client(node)
+            if node not in self._clients:
+                continue
             if self._unanswered(node) and self._clients[node].service_is_ready():
                 self._asked[node] = time.monotonic()
                 names = [*PARAMETERS, *(['mode'] if node in scan.edges else [])]
                 request = GetParameters.Request(names=names)
                 self._answers[node] = self._clients[node].call_async(request)
+
+    def _make_client(self, node: str) -> None:
+        service = f'{node}/get_parameters'
+        if service in self._denied:
+            return
+
+        def make() -> None:
+            self._clients[node] = self._node.create_client(GetParameters, service)
+
+        self._if_granted(service, make)
 
     def _unanswered(self, node: str) -> bool:
         """Tell whether to ask a node for its parameters, for the first time or again.
@@ -208,16 +211,28 @@ class _Listener:
             QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE
         )
         profile = QoSProfile(depth=50, reliability=reliability, durability=durability)
-        self._node.create_subscription(
-            message,
-            topic,
-            lambda heard: callback(topic, heard),
-            profile,
-            event_callbacks=SubscriptionEventCallbacks(
-                message_lost=lambda event: self._on_lost(topic, event)
-            ),
-            raw=raw,
-        )
+
+        def subscribe() -> None:
+            self._node.create_subscription(
+                message,
+                topic,
+                lambda heard: callback(topic, heard),
+                profile,
+                event_callbacks=SubscriptionEventCallbacks(
+                    message_lost=lambda event: self._on_lost(topic, event)
+                ),
+                raw=raw,
+            )
+
+        self._if_granted(topic, subscribe)
+
+    def _if_granted(self, name: str, make: Callable[[], object]) -> None:
+        """Remember what the policy denies to the doctor, and go on with the rest."""
+        try:
+            with security.rights(name):
+                make()
+        except security.SecurityError:
+            self._denied.add(name)
 
     def _on_lost(self, topic: str, event: QoSMessageLostInfo) -> None:
         stream = self._streams[topic]
@@ -259,27 +274,6 @@ class _Listener:
 
     def _on_clock(self, _topic: str, message: Clock) -> None:
         self._clock_ns = message.clock.sec * 10**9 + message.clock.nanosec
-
-
-def _endpoint(info: TopicEndpointInfo) -> Endpoint:
-    return Endpoint(f'{info.node_namespace.rstrip("/")}/{info.node_name}', info.topic_type)
-
-
-def _mismatches(
-    publishers: list[TopicEndpointInfo], subscribers: list[TopicEndpointInfo]
-) -> tuple[Mismatch, ...]:
-    found = []
-    for publisher in publishers:
-        for subscriber in subscribers:
-            if publisher.topic_type != subscriber.topic_type:
-                continue
-            compatibility, reason = qos_check_compatible(
-                publisher.qos_profile, subscriber.qos_profile
-            )
-            if compatibility == QoSCompatibility.ERROR:
-                text = reason.removeprefix('ERROR: ').strip().rstrip(';')
-                found.append(Mismatch(_endpoint(publisher).node, _endpoint(subscriber).node, text))
-    return tuple(found)
 
 
 def _parameters(answer: Future) -> dict[str, object]:

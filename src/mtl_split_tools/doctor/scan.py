@@ -138,6 +138,7 @@ class Scan:
         reports: Link reports by topic, in their order.
         statuses: Latest diagnostics by name, as in 'front/edge: image'.
         parameters: Parameters of edges and servers by node.
+        denied: Topics and services that the policy of SROS 2 denies to the doctor.
     """
 
     seconds: float
@@ -149,6 +150,7 @@ class Scan:
     reports: Mapping[str, tuple[Report, ...]] = field(default_factory=dict)
     statuses: Mapping[str, Complaint] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    denied: tuple[str, ...] = ()
 
     def topic(self, name: str) -> Topic:
         """Return a topic, an empty one if nobody is on it."""

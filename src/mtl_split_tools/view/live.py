@@ -3,16 +3,17 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Any
 
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 
 from mtl_split_ros import security
 from mtl_split_tools.console import console
+from mtl_split_tools.doctor.scan import UNNAMED
+from mtl_split_tools.tool_node import tool_node
 from mtl_split_tools.view.topics import Role, Shown, camera_of, choose_topics, pictures_of
 
 LOOK_S = 1.0
@@ -72,6 +73,8 @@ class Live:
         """Return the pictures that the edge takes, whose topic is often another one than image."""
         features = f'{self._namespace}/{Role.FEATURES}'
         for edge in self._node.get_publishers_info_by_topic(features):
+            if edge.node_name == UNNAMED:
+                continue  # rcl refuses to be asked about it
             # it may have ended meanwhile
             with suppress(NodeNameNonExistentError):
                 taken = self._node.get_subscriber_names_and_types_by_node(
@@ -87,7 +90,8 @@ class Live:
             self._show(shown.topic, shown.role, message, time.time_ns())
 
         profile = _LATCHED if shown.latched else _AS_OFFERED
-        self._node.create_subscription(shown.message, shown.topic, on_message, profile)
+        with security.rights(shown.topic):
+            self._node.create_subscription(shown.message, shown.topic, on_message, profile)
         # one camera at a time, though it may have both transports
         self._subscribed |= {shown.topic, *(['picture'] if shown.role is Role.IMAGE else [])}
         console.print(f'{shown.role.name.lower().replace("_", " ")}: {shown.topic}')
@@ -101,11 +105,7 @@ def follow(namespace: str, image: str | None, show: Show) -> None:
         image: Topic of its pictures; by name if None.
         show: Gets topic, role, message, and when it arrived (nanoseconds since 1970).
     """
-    with ExitStack() as stack:
-        security.start([])
-        stack.callback(rclpy.try_shutdown)
-        node = Node('mtl_split_view', use_global_arguments=False, enable_rosout=False)
-        stack.callback(node.destroy_node)
+    with tool_node('mtl_split_view') as node:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         live = Live(node, namespace, image, show)
