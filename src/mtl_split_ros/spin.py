@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one node until Ctrl-C: exit 0 then, 2 with one clear line when it cannot start."""
 
-import faulthandler
 import os
 import signal
 import sys
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 CANNOT_START = 2
 LOOK_UP_S = 0.2
 LONGEST_END_S = 5.0
-END_WITHIN_S = 8.0
-"""A node that has not ended by then is ended, before `ros2 launch` kills it after ten."""
 
 
 def run(
@@ -56,7 +53,7 @@ def run(
     from rclpy.executors import ExternalShutdownException  # noqa: PLC0415
 
     from mtl_split_core.errors import MtlSplitError  # noqa: PLC0415
-    from mtl_split_ros import discovery, security, services  # noqa: PLC0415
+    from mtl_split_ros import discovery, ending, security, services  # noqa: PLC0415
     from mtl_split_ros.executor import Executor  # noqa: PLC0415
 
     stopped: list[bool] = []
@@ -85,14 +82,11 @@ def run(
         print(f'{name}: {error}', file=sys.stderr)
         return CANNOT_START
     finally:
-        # Fast DDS 2.14 may wait for ever, with the lock of Python, where another process leaves the
-        # graph at the same time (eProsima/Fast-DDS#6513); this timer needs no lock
-        faulthandler.dump_traceback_later(END_WITHIN_S, exit=True)
-        if node is not None:
-            node.destroy_node()
-        services.let_end(LONGEST_END_S)
-        rclpy.try_shutdown()
-        faulthandler.cancel_dump_traceback_later()
+        with ending.ends_in_time():
+            if node is not None:
+                node.destroy_node()
+            services.let_end(LONGEST_END_S)
+            rclpy.try_shutdown()
     return 0
 
 

@@ -3,13 +3,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mtl_split_ros import security
+from mtl_split_ros.ending import ends_in_time
 
 
 @contextmanager
@@ -32,7 +33,8 @@ def tool_node(tool: str, name: str = '') -> Iterator[Node]:
     with security.refusals(os.environ):
         # nothing of sys.argv: rcl would take the --remap of `replay` for its own
         security.start(['--ros-args', '--enclave', f'/{tool}'])
-        try:
+        with ExitStack() as stack:
+            stack.callback(rclpy.try_shutdown)
             node = Node(
                 name or tool,
                 use_global_arguments=False,
@@ -40,9 +42,10 @@ def tool_node(tool: str, name: str = '') -> Iterator[Node]:
                 start_parameter_services=False,
                 parameter_overrides=[Parameter('start_type_description_service', value=False)],
             )
-            try:
-                yield node
-            finally:
-                node.destroy_node()
-        finally:
-            rclpy.try_shutdown()
+            stack.callback(_end, node)
+            yield node
+
+
+def _end(node: Node) -> None:
+    with ends_in_time():
+        node.destroy_node()

@@ -13,7 +13,7 @@ NODE = """
 import ctypes
 import sys
 from rclpy.node import Node
-from mtl_split_ros import spin
+from mtl_split_ros import ending, spin
 
 class Stuck(Node):
     def __init__(self):
@@ -23,7 +23,7 @@ class Stuck(Node):
     def destroy_node(self):
         ctypes.PyDLL(None).sleep(60)  # a foreign call that keeps the lock of Python
 
-spin.END_WITHIN_S = 0.5
+ending.LONGEST_S = 0.5
 sys.exit(spin.run('stuck', lambda: Stuck, ['stuck', '--ros-args', '--disable-external-lib-logs']))
 """
 
