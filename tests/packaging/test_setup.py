@@ -4,6 +4,7 @@
 import os
 import runpy
 import shutil
+import subprocess
 import venv
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,3 +64,26 @@ def test_torch_from_pypi_gets_its_cuda_packages(
     assert all({'--no-deps', '--require-hashes'} < set(command) for command in ran)
     locks = [Path(command[-1]).stem for command in ran]
     assert locks == ['ros', 'train', 'torch', *(['cuda'] if asks else [])]
+
+
+def test_ros2_of_an_installed_ros_runs_in_the_environment(
+    setup: dict[str, Any], tmp_path: Path
+) -> None:
+    """Launch files import packages that the system's Python does not have."""
+    installed = tmp_path / 'ros/lib/python3/site-packages'
+    (installed / 'ros2cli').mkdir(parents=True)
+    said = 'import sys\n\ndef main():\n    print(sys.prefix, sys.argv[1:])\n    return 3\n'
+    (installed / 'ros2cli/cli.py').write_text(said)
+    place = tmp_path / 'venv'
+    setup.update(VENV=place, run=lambda command, _: venv.create(command[-1], symlinks=True))
+    setup['WORKSPACE'] = tmp_path / 'ws'
+    setup['make_environment'](PYTHON, tmp_path / 'ros')
+    done = subprocess.run(
+        [place / 'bin/ros2', 'launch', '-h'],
+        env={'PYTHONPATH': str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (3, f"{place} ['launch', '-h']\n")
+    setup['make_environment'](PYTHON, None)
+    assert (place / 'bin/ros2').exists() is False
