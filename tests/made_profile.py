@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A made-up profile, nothing in it was measured: figures as a small computer in a car has them."""
 
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.profile import Mode, Profile, ProfilePoint
 
 SPLIT = ((1200, 0.60), (2200, 0.655), (4000, 0.69), (8000, 0.71), (16000, 0.72))

@@ -3,43 +3,23 @@
 
 import math
 import zlib
-from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
 from mtl_split_core.context_entropy import ContextCoder
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_core.errors import PacketError, RefusalReason
-from mtl_split_core.pictures import PictureFormat
 from mtl_split_core.tables import CodecTables
-
-
-class CodecId(IntEnum):
-    """Codec field of a feature message."""
-
-    ENTROPY = 1
-    """Quantised by the rate's gains, entropy-coded by its tables."""
-    FLOAT16 = 2
-    """Half precision, little endian, any rate."""
-    LOSSLESS = 3
-    """Bit-exact float32: bytes by significance, deflated, any rate."""
-    JPEG = 4
-    """The letterboxed picture; the rate is an index into PICTURE_QUALITY."""
-    WEBP = 5
-    """The letterboxed picture; the rate is an index into PICTURE_QUALITY."""
-
 
 CODEC_VERSIONS = dict.fromkeys(CodecId, 1)
 """Version of each bitstream; a change of the bytes raises it."""
 
 CONTEXT_VERSION = 2
 """Version of CodecId.ENTROPY where the bundle has tables of contexts."""
-
-PICTURE_FORMATS: dict[CodecId, PictureFormat] = {CodecId.JPEG: 'jpeg', CodecId.WEBP: 'webp'}
-"""The codecs that carry the picture in place of Z_b."""
 
 Shape = tuple[int, int, int]
 

@@ -11,13 +11,8 @@ from numpy.typing import NDArray
 
 from mtl_split_core.backend import Network, fits
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import (
-    PICTURE_FORMATS,
-    CodecId,
-    codec_version,
-    make_codecs,
-    payload_shape,
-)
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
+from mtl_split_core.codecs import codec_version, make_codecs, payload_shape
 from mtl_split_core.errors import BackendError, BundleError, ImageError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.packet import EdgeTimes, FeaturePacket

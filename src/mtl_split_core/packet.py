@@ -8,14 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import (
-    CODEC_VERSIONS,
-    PICTURE_FORMATS,
-    CodecId,
-    codec_version,
-    payload_limits,
-    payload_shape,
-)
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
+from mtl_split_core.codecs import CODEC_VERSIONS, codec_version, payload_limits, payload_shape
 from mtl_split_core.errors import PacketError, RefusalReason
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.pictures import PICTURE_QUALITY

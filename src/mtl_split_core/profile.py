@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import PICTURE_FORMATS, CodecId
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
 from mtl_split_core.document import Field, read_document
 from mtl_split_core.errors import BundleError
 from mtl_split_core.packet import MAX_PAYLOAD

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from mtl_split_core.backend import Network
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import PICTURE_FORMATS, CodecId, make_codecs
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
+from mtl_split_core.codecs import make_codecs
 from mtl_split_core.encode import Encoder, check_network
 from mtl_split_core.errors import BundleError, PacketError, RefusalReason
 from mtl_split_core.geometry import Letterbox

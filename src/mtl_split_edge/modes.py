@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import PICTURE_FORMATS, CodecId
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
 from mtl_split_core.pictures import PICTURE_QUALITY
 from mtl_split_core.profile import Mode, ProfilePoint, unmeasured
 from mtl_split_edge.chooser import Chooser

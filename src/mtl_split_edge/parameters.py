@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge node's parameters; run as a module, prints the README table (or --yaml the config)."""
 
-from mtl_split_core.codecs import PICTURE_FORMATS
+from mtl_split_core.codec_ids import PICTURE_FORMATS
 from mtl_split_core.pictures import PICTURE_QUALITY
 from mtl_split_ros.answer_filter import answer_parameters
 from mtl_split_ros.parameters import ParameterSpec, print_generated

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage, Features
 from mtl_split_core.errors import MtlSplitError
 from mtl_split_core.packet import FeaturePacket

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parameters that say what of the answers is published; server and edge share them."""
 
+from typing import TYPE_CHECKING
+
 from mtl_split_core.bundle import Bundle, TaskType
 from mtl_split_core.choice import (
     LARGEST_SMOOTHING,
@@ -9,8 +11,11 @@ from mtl_split_core.choice import (
     parse_thresholds,
 )
 from mtl_split_core.errors import MtlSplitError
-from mtl_split_core.tail import TailStage
 from mtl_split_ros.parameters import Parameters, ParameterSpec, Value
+
+if TYPE_CHECKING:
+    # launch files import this module, and may have no entropy coder
+    from mtl_split_core.tail import TailStage
 
 Settings = tuple[float, tuple[str, ...], tuple[str, ...], int]
 
@@ -110,7 +115,7 @@ class AnswerFilter:
             msg = f'parameter {name}: {error}'
             raise MtlSplitError(msg) from error
 
-    def follow(self, tail: TailStage) -> float | None:
+    def follow(self, tail: 'TailStage') -> float | None:
         """Bring a tail stage up to date; called before each frame by the thread that runs it.
 
         Args:

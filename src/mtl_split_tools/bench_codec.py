@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from mtl_split_core.bundle import load_bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.errors import DataError
 from mtl_split_tools.console import console
 from mtl_split_tools.evaluation import Stages

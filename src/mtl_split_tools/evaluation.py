@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, RateInfo
-from mtl_split_core.codecs import CodecId, dequantise, quantise
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import dequantise, quantise
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.pictures import PictureFormat, decode_picture, encode_picture

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, write_bundle
-from mtl_split_core.codecs import CodecId, dequantise, make_codecs, quantise
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import dequantise, make_codecs, quantise
 from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox

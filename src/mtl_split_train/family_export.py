@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle, write_bundle
-from mtl_split_core.codecs import CodecId, make_codecs
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import make_codecs
 from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.errors import DataError
 from mtl_split_core.tables import CodecTables

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.codecs import (
     Codec,
-    CodecId,
     EntropyCodec,
     Float16Codec,
     LosslessCodec,

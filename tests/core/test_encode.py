@@ -12,7 +12,7 @@ from tests.tiny_bundle import MEAN, STD
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BackendError, BundleError, ImageError
 from mtl_split_core.packet import check_packet

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import PacketError, RefusalReason
 from mtl_split_core.packet import FeaturePacket, check_packet

@@ -16,7 +16,8 @@ from tests.tiny_bundle import make_tiny_bundle
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId, payload_shape
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import payload_shape
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BundleError, PacketError, RefusalReason
 from mtl_split_core.results import FrameResults

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tests.edge.test_servers import REPORT
 
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.profile import Mode, unmeasured
 from mtl_split_edge.ledger import ALIVE_S, GRACE_S, GUARD_S, LONGEST_TRANSIT_S, Ledger, Sent
 from mtl_split_edge.link import Report

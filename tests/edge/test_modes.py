@@ -7,7 +7,7 @@ import pytest
 from tests.edge.test_servers import REPORT
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.profile import Mode, Profile, unmeasured
 from mtl_split_edge.chooser import LARGEST_BACKLOG_S, LONGEST_PAUSE_S, Chooser
 from mtl_split_edge.decision import PolicySettings, Reason

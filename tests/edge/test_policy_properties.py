@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.edge.driving import PROFILE, SETTINGS, drive, link
 from tests.made_profile import point
 
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.profile import Mode, ProfilePoint
 from mtl_split_edge.decision import QueueState, Reason
 from mtl_split_edge.ladder import make_ladder

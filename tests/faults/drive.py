@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.made_profile import point
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.profile import Mode, Profile, ProfilePoint, save_profile
 from mtl_split_tools.lab import Answer, Consumer, FrameFate, Lab, Process, Published, Stream
 from mtl_split_tools.lab.processes import wait_for

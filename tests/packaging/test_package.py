@@ -3,6 +3,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
@@ -77,3 +79,18 @@ def test_changelog_of_bloom_is_read_by_catkin_pkg() -> None:
 def test_every_package_is_typed() -> None:
     rooms = [path.parent for path in (ROOT / 'src').glob('*/__init__.py')]
     assert [room.name for room in rooms if not (room / 'py.typed').is_file()] == []
+
+
+def test_launch_files_import_what_package_xml_names_alone() -> None:
+    """An installed `ros2` runs by the system's Python, which has what rosdep has installed."""
+    pytest.importorskip('rclpy', reason='needs ROS 2')
+    files = [*(ROOT / 'launch').glob('*.py'), ROOT / 'src/mtl_split_ros/launching.py']
+    text = '\n'.join(file.read_text() for file in files)
+    modules = {*re.findall(r'^from (mtl_split_\S+) import', text, re.MULTILINE)}
+    modules.discard('mtl_split_ros.launching')  # it needs `launch`, and its own imports are here
+    assert {'mtl_split_edge.parameters', 'mtl_split_server.parameters'} <= modules
+    others = ('constriction', 'onnxruntime', 'rosbags', 'rich', 'matplotlib', 'pycocotools', 'av')
+    lines = [*(f'sys.modules[{name!r}] = None' for name in others), f'import {", ".join(modules)}']
+    code = '\n'.join(['import sys', *lines])
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

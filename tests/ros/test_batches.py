@@ -30,7 +30,8 @@ from vision_msgs.msg import Classification
 
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_core.codecs import CodecId, make_codecs
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import make_codecs
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.packet import FeaturePacket
 from mtl_split_core.results import FrameResults

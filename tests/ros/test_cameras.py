@@ -25,7 +25,7 @@ from vision_msgs.msg import Classification, Detection2DArray
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_ros.packets import contract_msg, packet_to_msg
 

@@ -20,7 +20,7 @@ from vision_msgs.msg import Classification
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_ros.packets import packet_to_msg
 from mtl_split_tools.fuzz.server import ServerDoor

@@ -11,7 +11,7 @@ from mtl_split.msg import FeatureMap, FrameStatus, LinkReport, SplitContract
 from rosidl_parser.definition import UnboundedSequence
 from vision_msgs import msg as vision_msgs
 
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_edge.fates import Outcome
 
 SOURCES = Path(__file__).parents[2] / 'msg'

@@ -27,7 +27,7 @@ from tests.ros.scene import ANSWERED, Camera, Scene, once_and_in_order
 from vision_msgs.msg import Classification, Detection2DArray
 
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.profile import Mode, machine_name, profile_path, save_profile
 
 pytestmark = pytest.mark.ros

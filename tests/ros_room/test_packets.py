@@ -10,7 +10,7 @@ from tests.tiny_bundle import street_image
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.packet import check_packet
 from mtl_split_ros.packets import contract_msg, packet_from_msg, packet_to_msg

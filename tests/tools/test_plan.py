@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.made_profile import FINGERPRINT, made_profile, point
 
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.profile import Mode, ProfilePoint
 from mtl_split_tools.plan.candidate import Candidate, Limit, Way
 from mtl_split_tools.plan.demand import Demand, Objective

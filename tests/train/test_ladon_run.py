@@ -17,7 +17,7 @@ from tests.train.project import run, write_data
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import DataError
 from mtl_split_core.tail import TailStage

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from mtl_split_core.backend import BackendOptions, Network, load_network
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_core.codecs import CodecId, dequantise, make_codecs, make_coder, quantise
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import dequantise, make_codecs, make_coder, quantise
 from mtl_split_core.context_entropy import ContextCoder
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.tables import CodecTables

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mtl_split_core.backend import BackendOptions, Network, load_network
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId, dequantise, make_codecs, quantise
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import dequantise, make_codecs, quantise
 from mtl_split_core.entropy import EntropyCoder
 from mtl_split_core.tables import TOTAL, CodecTables
 from mtl_split_train import split_family

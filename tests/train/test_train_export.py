@@ -15,7 +15,8 @@ from tests.train.project import CONFIG, export, train, write_config
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import TaskType, load_bundle, write_bundle
-from mtl_split_core.codecs import CodecId, LosslessCodec, dequantise, quantise
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import LosslessCodec, dequantise, quantise
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.tables import CodecTables

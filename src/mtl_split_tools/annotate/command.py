@@ -24,7 +24,7 @@ from rosbags.typesys.store import Typestore
 from vision_msgs.msg import LabelInfo
 
 from mtl_split_core.bundle import Bundle, TaskType, load_bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.errors import BundleError, DataError
 from mtl_split_edge.parameters import CODECS
 from mtl_split_ros.packets import contract_msg

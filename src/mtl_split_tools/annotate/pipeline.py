@@ -13,7 +13,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.errors import ImageError, PacketError
 from mtl_split_core.overlay import draw_overlay
 from mtl_split_core.results import FrameResults

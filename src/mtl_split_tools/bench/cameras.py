@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from mtl_split_core.backend import load_network
 from mtl_split_core.bundle import Bundle, load_bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_ros.packets import packet_to_msg
 from mtl_split_tools.bench.feeder import name_of

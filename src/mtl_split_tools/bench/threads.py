@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId, make_codecs
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import make_codecs
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import BackendError
 from mtl_split_core.geometry import Letterbox

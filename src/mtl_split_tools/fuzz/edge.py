@@ -14,7 +14,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.geometry import MAX_SIDE
 from mtl_split_core.profile import Mode, Profile, ProfilePoint
 from mtl_split_edge.chooser import Chooser

@@ -14,7 +14,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import PICTURE_FORMATS, CodecId, payload_shape
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
+from mtl_split_core.codecs import payload_shape
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.geometry import MAX_PIXELS, MAX_SIDE, Letterbox
 from mtl_split_core.packet import MAX_PAYLOAD

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mtl_split_core.backend import BackendOptions, load_network
 from mtl_split_core.bundle import Bundle, TaskType
-from mtl_split_core.codecs import PICTURE_FORMATS, CodecId
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
 from mtl_split_core.encode import EncodeStage
 from mtl_split_core.errors import DataError
 from mtl_split_core.pictures import PICTURE_QUALITY

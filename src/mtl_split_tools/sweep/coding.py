@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import Codec, CodecId, make_codecs, quantise
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import Codec, make_codecs, quantise
 from mtl_split_core.timing import StageClock
 from mtl_split_tools.sweep.symbols import channel_bits, sent_bits, temporal_contexts
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId, dequantise, quantise
+from mtl_split_core.codec_ids import CodecId
+from mtl_split_core.codecs import dequantise, quantise
 from mtl_split_core.errors import DataError
 from mtl_split_core.pictures import encode_picture
 from mtl_split_tools.console import kilobytes, progress_bar

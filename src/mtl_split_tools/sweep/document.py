@@ -5,7 +5,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_tools.console import figure
 from mtl_split_tools.marked import markdown
 from mtl_split_tools.sweep.coding import KEY_EVERY, STEPS, Cost

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtl_split_core.bundle import Bundle, TaskType
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_core.overlay import draw_overlay
 from mtl_split_core.results import Classification, Detections, FrameResults, Segmentation
 from mtl_split_tools.console import kilobytes

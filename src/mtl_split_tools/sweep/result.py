@@ -10,7 +10,7 @@ from typing import Any, Literal
 from rich.table import Table
 
 from mtl_split_core.bundle import Bundle
-from mtl_split_core.codecs import CodecId
+from mtl_split_core.codec_ids import CodecId
 from mtl_split_tools.console import MISSING, figure, kilobytes, table
 from mtl_split_tools.evaluation import Evaluation, PictureWay, SplitWay, Stages, Way
 from mtl_split_tools.sweep.bd_rate import Comparison, Point, bytes_for, compare, frontier

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Classification, Detection2DArray, LabelInfo
 
 from mtl_split_core.bundle import Bundle, TaskType, load_bundle
-from mtl_split_core.codecs import PICTURE_FORMATS, CodecId
+from mtl_split_core.codec_ids import PICTURE_FORMATS, CodecId
 from mtl_split_core.errors import BundleError, ImageError
 from mtl_split_core.pictures import PICTURE_QUALITY, encode_picture
 from mtl_split_core.results import UNLABELLED
