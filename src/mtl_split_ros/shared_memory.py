@@ -6,6 +6,8 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtl_split_ros.discovery import DEFAULT_RMW, local_only
+
 REMEDY = (
     'run all as one user, or set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 on one of both sides (with '
     'ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET)'
@@ -36,12 +38,9 @@ def strangers(
     Returns:
         Their names, sorted; none where this process takes the network or another middleware.
     """
-    local = (
-        environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'LOCALHOST'
-        or environment.get('ROS_LOCALHOST_ONLY') == '1'
-    )
-    network = not local and environment.get('FASTDDS_BUILTIN_TRANSPORTS') in _NETWORK_ALONE
-    middleware = environment.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp'
+    asked = environment.get('FASTDDS_BUILTIN_TRANSPORTS') in _NETWORK_ALONE
+    network = asked and not local_only(environment)
+    middleware = environment.get('RMW_IMPLEMENTATION') or DEFAULT_RMW
     if network or not middleware.startswith('rmw_fastrtps'):
         return ()
     own = os.geteuid() if uid is None else uid

@@ -69,7 +69,7 @@ def test_torch_from_pypi_gets_its_cuda_packages(
 def test_ros2_of_an_installed_ros_runs_in_the_environment(
     setup: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Launch files import packages that the system's Python does not have."""
+    """Launch files import packages that the system's Python need not have."""
     installed = tmp_path / 'ros/lib/python3/site-packages'
     (installed / 'ros2cli').mkdir(parents=True)
     said = 'import sys\n\ndef main():\n    print(sys.prefix, sys.argv[1:])\n    return 3\n'

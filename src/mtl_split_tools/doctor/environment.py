@@ -11,12 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
+from mtl_split_ros.discovery import DEFAULT_RMW, local_only
 from mtl_split_ros.shared_memory import REMEDY, strangers
 from mtl_split_ros.status import Level
 from mtl_split_tools.doctor.finding import Finding
 
 ROS, AREA = 'ROS 2', 'environment'
-DEFAULT_RMW = 'rmw_fastrtps_cpp'
 SAFE_DOMAINS = 101
 """Beyond it the ports of a domain overlap those that Linux gives to anybody."""
 LAST_DOMAIN = 232
@@ -71,7 +71,7 @@ def check_users(others: Sequence[str]) -> Iterator[Finding]:
 def describe_reach(environment: Mapping[str, str] = os.environ) -> str:
     """Return in which domain and how far this process looks for others."""
     domain = environment.get('ROS_DOMAIN_ID') or '0'
-    if _local_only(environment):
+    if local_only(environment):
         return f'domain {domain}, this machine only'
     if environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'OFF':
         return f'domain {domain}, discovery off'
@@ -137,13 +137,6 @@ def _check_domain(environment: Mapping[str, str]) -> Finding:
         what = f'ROS_DOMAIN_ID is {text}: its ports are also given to other programs by Linux'
         return Finding(Level.WARN, ROS, what, remedy)
     return Finding(Level.OK, ROS, f'ROS_DOMAIN_ID is {text}')
-
-
-def _local_only(environment: Mapping[str, str]) -> bool:
-    return (
-        environment.get('ROS_LOCALHOST_ONLY') == '1'
-        or environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '') == 'LOCALHOST'
-    )
 
 
 def _check_discovery(environment: Mapping[str, str]) -> Iterator[Finding]:
