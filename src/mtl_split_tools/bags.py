@@ -119,7 +119,10 @@ def open_bag(path: Path) -> Iterator[Bag]:
         DataError: It is not there or damaged; the text says what to do.
     """
     if not path.exists():
-        msg = f'{path} does not exist; give a rosbag2 directory, a .mcap or a .db3 file'
+        msg = (
+            f'{path} does not exist; give a rosbag2 directory, a .mcap or a .db3 file, or the '
+            'name of a shipped clip, camvid_val'
+        )
         raise DataError(msg)
     if path.is_dir() and not (path / 'metadata.yaml').is_file():
         msg = (
@@ -145,6 +148,16 @@ def is_bag(path: Path) -> bool:
 def shipped_bag(name: str) -> Path | None:
     """Return the recording of this name that comes with the project, None where there is none."""
     return shipped(f'samples/{name}/bag')
+
+
+def bag_path(text: str) -> Path:
+    """Return the recording that somebody names: a path, else the name of one that is shipped.
+
+    Args:
+        text: As given on the command line; a path that is there comes first.
+    """
+    path = Path(text)
+    return path if path.exists() else shipped_bag(text) or path
 
 
 def message_stamp(data: bytes) -> tuple[int, int]:

@@ -75,7 +75,7 @@ COMMANDS = {
 EPILOG = """examples:
   mtl-split demo
   mtl-split inspect camvid
-  mtl-split replay samples/camvid_val/bag --loop
+  mtl-split replay camvid_val --loop
   mtl-split COMMAND --help
 """
 

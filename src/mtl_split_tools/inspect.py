@@ -4,14 +4,13 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.profile import load_profile, profile_paths
-from mtl_split_tools.bags import FEATURE_TYPE, Bag, is_bag, open_bag
+from mtl_split_tools.bags import FEATURE_TYPE, Bag, bag_path, is_bag, open_bag
 from mtl_split_tools.console import console, figure, kilobytes, progress_bar, table
 from mtl_split_tools.inspect_data import print_data
 from mtl_split_tools.profile_table import profile_table
@@ -22,7 +21,7 @@ recording and all labels are read to their end, so damage shows."""
 EPILOG = """examples:
   mtl-split inspect camvid
   mtl-split inspect models/camvid
-  mtl-split inspect samples/camvid_val/bag
+  mtl-split inspect camvid_val
   mtl-split inspect out/demo/results.mcap
   mtl-split inspect my_data/train
 """
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the description."""
-    path = Path(options.path)
+    path = bag_path(options.path)
     if is_bag(path):
         with open_bag(path) as bag:
             _print_bag(bag)

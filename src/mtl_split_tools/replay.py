@@ -15,7 +15,7 @@ from rosgraph_msgs.msg import Clock
 
 from mtl_split_core.errors import DataError
 from mtl_split_ros import security
-from mtl_split_tools.bags import Bag, message_stamp, open_bag, shipped_bag
+from mtl_split_tools.bags import Bag, bag_path, message_stamp, open_bag
 from mtl_split_tools.console import console, progress_bar, table
 from mtl_split_tools.keyboard import keys
 from mtl_split_tools.playback import Playback
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         'bag',
-        type=Path,
+        type=bag_path,
         metavar='BAG',
         help='directory, .mcap or .db3 file, or the name of a shipped clip',
     )
@@ -91,8 +91,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Publish the recording."""
     _check(options)
-    if not options.bag.exists():
-        options.bag = shipped_bag(str(options.bag)) or options.bag
     try:
         _replay(options)
     except KeyboardInterrupt:

@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings: every storage and age reads alike, damage is one line, nothing is half-written."""
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from tests.tools.commands import fails, stamp, write_humble_points, write_points
 
 from mtl_split_core.errors import DataError
-from mtl_split_tools.bags import is_bag, message_stamp, open_bag, shipped_bag, write_bag, write_mcap
+from mtl_split_tools import replay
+from mtl_split_tools.annotate import command as annotate
+from mtl_split_tools.bags import (
+    bag_path,
+    is_bag,
+    message_stamp,
+    open_bag,
+    shipped_bag,
+    write_bag,
+    write_mcap,
+)
+from mtl_split_tools.cli import main
+from mtl_split_tools.demo import command as demo
+from mtl_split_tools.view import command as view
 
 KINDS: dict[str, Callable[[Path], Path]] = {
     'mcap': write_points,
@@ -78,6 +93,38 @@ def test_shipped_clips_have_names() -> None:
     assert clip
     assert is_bag(clip)
     assert shipped_bag('nowhere') is None
+
+
+@pytest.mark.parametrize(
+    ('module', 'words', 'option'),
+    [
+        (replay, 'camvid_val', 'bag'),
+        (annotate, 'camvid_val', 'bag'),
+        (view, 'camvid_val', 'bag'),
+        (view, 'my_bag --beside camvid_val', 'beside'),
+        (demo, '--bag camvid_val', 'bag'),
+    ],
+)
+def test_every_command_that_reads_a_recording_knows_them(
+    module: ModuleType, words: str, option: str
+) -> None:
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    assert getattr(parser.parse_args(words.split()), option) == shipped_bag('camvid_val')
+
+
+def test_inspect_knows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['inspect', 'camvid_val']) == 0
+    assert '/image/compressed' in capsys.readouterr().out
+
+
+def test_a_path_comes_before_the_name_of_a_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_points(tmp_path / 'camvid_val')
+    assert bag_path('camvid_val') == Path('camvid_val')
+    assert bag_path('nowhere') == Path('nowhere')
 
 
 def truncate(name: str) -> Callable[[Path], None]:

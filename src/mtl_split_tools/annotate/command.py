@@ -31,7 +31,7 @@ from mtl_split_ros.packets import contract_msg
 from mtl_split_ros.result_messages import label_messages, result_types
 from mtl_split_tools.annotate.pipeline import Annotated, Pipeline, Settings
 from mtl_split_tools.annotate.source import choose_source, frames_per_second
-from mtl_split_tools.bags import jazzy_types, offered_qos, write_mcap
+from mtl_split_tools.bags import bag_path, jazzy_types, offered_qos, write_mcap
 from mtl_split_tools.console import console, kilobytes, progress_bar
 from mtl_split_tools.demo.pictures import encode_video
 from mtl_split_tools.evaluation import Stages
@@ -41,7 +41,7 @@ machine can, without nodes. Writes results.mcap, with the topics, types and head
 server would have published, so that it plays beside the recording, and overlay.mp4. Boxes, masks
 and classes are those of the live nodes, bit for bit. The folder appears when it is complete."""
 EPILOG = """examples:
-  mtl-split annotate samples/camvid_val/bag
+  mtl-split annotate camvid_val
   mtl-split annotate my_bag --topic /camera/image_raw --rate 0 --out out/my_bag
   mtl-split view out/my_bag/results.mcap --beside my_bag
   ros2 bag play out/my_bag/results.mcap       beside ros2 bag play my_bag
@@ -51,7 +51,12 @@ MOST_THREADS = 8  # networks of this size get no faster by more
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('bag', type=Path, metavar='BAG', help='directory, .mcap or .db3 file')
+    parser.add_argument(
+        'bag',
+        type=bag_path,
+        metavar='BAG',
+        help='directory, .mcap or .db3 file, or the name of a shipped clip',
+    )
     parser.add_argument('--bundle', default='camvid', help='name or directory (default: camvid)')
     parser.add_argument('--rate', type=int, metavar='K', help="rate of Z_b (default: the bundle's)")
     parser.add_argument(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mtl_split_core.bundle import load_bundle
 from mtl_split_core.errors import BundleError
+from mtl_split_tools.bags import bag_path
 from mtl_split_tools.console import console, progress_bar
 from mtl_split_tools.demo.clip import Clip, read_clip, shipped_clip
 from mtl_split_tools.demo.interruption import Interruption
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bundle', default='camvid', help='name or directory (default: camvid)')
     parser.add_argument('--rate', type=int, metavar='K', help="rate of Z_b (default: the bundle's)")
     parser.add_argument(
-        '--bag', type=Path, metavar='BAG', help='recording (default: samples/camvid_val/bag)'
+        '--bag', type=bag_path, metavar='BAG', help='recording (default: camvid_val)'
     )
     parser.add_argument(
         '--image-topic', metavar='TOPIC', help='pictures of BAG (default: the topic with most)'

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import rerun as rr
 
 from mtl_split_core.errors import DataError
+from mtl_split_tools.bags import bag_path
 from mtl_split_tools.console import console
 from mtl_split_tools.view.layout import ARRIVAL, STAMP, layout
 from mtl_split_tools.view.live import follow
@@ -34,10 +35,14 @@ WAIT_S = 0.2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        'bag', type=Path, nargs='?', metavar='BAG', help='recording (default: the running graph)'
+        'bag',
+        type=bag_path,
+        nargs='?',
+        metavar='BAG',
+        help='recording (default: the running graph)',
     )
     parser.add_argument(
-        '--beside', type=Path, metavar='BAG', help='recording with the pictures of BAG'
+        '--beside', type=bag_path, metavar='BAG', help='recording with the pictures of BAG'
     )
     parser.add_argument(
         '--namespace', metavar='NS', help='of the camera (default: the root; of BAG: the only one)'
