@@ -183,4 +183,8 @@ def test_ci_leaves_out_nothing_that_it_is_there_for() -> None:
     for name, (command, variable) in expected.items():
         (step,) = (step for step in jobs[name]['steps'] if step.get('run') == command)
         assert variable in step['env']
-    assert any('MTL_SPLIT_EXPECT_SECURITY' in s.get('env', {}) for s in jobs['jazzy']['steps'])
+    for job, variable in (
+        ('jazzy', 'MTL_SPLIT_EXPECT_SECURITY'),
+        ('docker', 'MTL_SPLIT_EXPECT_DOCKER'),
+    ):
+        assert any(variable in step.get('env', {}) for step in jobs[job]['steps'])

@@ -21,6 +21,9 @@ LAUNCH = 'tests/launch/test_documented_commands.py'
 BAGS = 'tests/launch/test_bags.py'
 """The real `ros2 bag`, where there is one."""
 
+DOCKER = 'tests/docs/test_docker_commands.py'
+"""The real `docker compose`, where there is an engine: the workflow has one."""
+
 SYSTEM = 'tests/docs/test_system_commands.py'
 VIEW = 'tests/ros/test_view.py'
 VIEW_BAG = 'tests/tools/test_view.py'
@@ -77,10 +80,8 @@ IN_CI = {
 NOT_RUN = {
     'export RMW_IMPLEMENTATION=rmw_zenoh_cpp': 'rmw_zenoh_cpp is not on PyPI',
     'ros2 run rmw_zenoh_cpp rmw_zenohd': 'rmw_zenoh_cpp is not on PyPI',
-    'docker compose -f docker/compose.yaml up --build server': 'needs a Docker daemon and network',
-    'docker compose -f docker/compose.yaml run --rm server mtl-split doctor': 'the same',
 }
-"""And why. tests/packaging/test_deployment.py reads what docker and systemd would be given."""
+"""And why."""
 
 
 def runner(page: str, words: list[str]) -> str | None:
@@ -103,6 +104,8 @@ def runner(page: str, words: list[str]) -> str | None:
             return LAUNCH
         case ['ros2', 'bag', 'record' | 'play', *_]:
             return BAGS
+        case ['docker', 'compose', *_]:
+            return DOCKER
         case ['sudo', 'useradd' | 'cp' | 'systemctl' | 'ufw' | 'sysctl', *_]:
             return SYSTEM
         case ['git' | 'cd' | 'make' | 'source' | 'export' | 'sed' | 'openssl', *_]:
