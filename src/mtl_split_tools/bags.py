@@ -26,7 +26,6 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from rosbags.typesys.store import Typestore
 
 from mtl_split_core.errors import DataError
-from mtl_split_tools.shipped import shipped
 
 IMAGE_TYPES = ('sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/Image')
 FEATURE_TYPE = 'mtl_split/msg/FeatureMap'
@@ -143,21 +142,6 @@ def is_bag(path: Path) -> bool:
     """Say whether a path looks like a recording, or like what is left of one."""
     inside = (file.suffix for file in path.iterdir()) if path.is_dir() else ()
     return (path / 'metadata.yaml').is_file() or not _FILES.isdisjoint((path.suffix, *inside))
-
-
-def shipped_bag(name: str) -> Path | None:
-    """Return the recording of this name that comes with the project, None where there is none."""
-    return shipped(f'samples/{name}/bag')
-
-
-def bag_path(text: str) -> Path:
-    """Return the recording that somebody names: a path, else the name of one that is shipped.
-
-    Args:
-        text: As given on the command line; a path that is there comes first.
-    """
-    path = Path(text)
-    return path if path.exists() else shipped_bag(text) or path
 
 
 def message_stamp(data: bytes) -> tuple[int, int]:

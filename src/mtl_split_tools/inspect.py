@@ -10,10 +10,11 @@ import numpy as np
 from mtl_split_core.bundle import Bundle, load_bundle
 from mtl_split_core.errors import BundleError, DataError
 from mtl_split_core.profile import load_profile, profile_paths
-from mtl_split_tools.bags import FEATURE_TYPE, Bag, bag_path, is_bag, open_bag
+from mtl_split_tools.bags import FEATURE_TYPE, Bag, is_bag, open_bag
 from mtl_split_tools.console import console, figure, kilobytes, progress_bar, table
 from mtl_split_tools.inspect_data import print_data
 from mtl_split_tools.profile_table import profile_table
+from mtl_split_tools.shipped import bag_path
 
 DESCRIPTION = """Describe a model bundle (a directory or a name), a recording (a rosbag2
 directory, a .mcap or a .db3 file) or a folder of labelled pictures (with annotations.json). A

@@ -15,11 +15,12 @@ from rosgraph_msgs.msg import Clock
 
 from mtl_split_core.errors import DataError
 from mtl_split_ros import security
-from mtl_split_tools.bags import Bag, bag_path, message_stamp, open_bag
+from mtl_split_tools.bags import Bag, message_stamp, open_bag
 from mtl_split_tools.console import console, progress_bar, table
 from mtl_split_tools.keyboard import keys
 from mtl_split_tools.playback import Playback
 from mtl_split_tools.publishing import Route, acknowledge, make_routes, subscribers
+from mtl_split_tools.shipped import bag_path
 from mtl_split_tools.tool_node import tool_node
 
 DESCRIPTION = """Publish a rosbag2 recording (MCAP or sqlite3, Humble to Jazzy, compressed or not)

@@ -14,16 +14,15 @@ from mtl_split_core.errors import DataError
 from mtl_split_tools import replay
 from mtl_split_tools.annotate import command as annotate
 from mtl_split_tools.bags import (
-    bag_path,
     is_bag,
     message_stamp,
     open_bag,
-    shipped_bag,
     write_bag,
     write_mcap,
 )
 from mtl_split_tools.cli import main
 from mtl_split_tools.demo import command as demo
+from mtl_split_tools.shipped import bag_path, shipped_bag
 from mtl_split_tools.view import command as view
 
 KINDS: dict[str, Callable[[Path], Path]] = {

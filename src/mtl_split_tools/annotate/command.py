@@ -31,10 +31,11 @@ from mtl_split_ros.packets import contract_msg
 from mtl_split_ros.result_messages import label_messages, result_types
 from mtl_split_tools.annotate.pipeline import Annotated, Pipeline, Settings
 from mtl_split_tools.annotate.source import choose_source, frames_per_second
-from mtl_split_tools.bags import bag_path, jazzy_types, offered_qos, write_mcap
+from mtl_split_tools.bags import jazzy_types, offered_qos, write_mcap
 from mtl_split_tools.console import console, kilobytes, progress_bar
 from mtl_split_tools.demo.pictures import encode_video
 from mtl_split_tools.evaluation import Stages
+from mtl_split_tools.shipped import bag_path
 
 DESCRIPTION = """Run both halves of a bundle over the pictures of a recording, as fast as this
 machine can, without nodes. Writes results.mcap, with the topics, types and headers that edge and

@@ -15,7 +15,8 @@ from mtl_split_core.bundle import Bundle
 from mtl_split_core.errors import DataError, ImageError
 from mtl_split_ros.images import to_rgb
 from mtl_split_tools.accuracy import AccuracyMeter
-from mtl_split_tools.bags import IMAGE_TYPES, message_stamp, open_bag, shipped_bag
+from mtl_split_tools.bags import IMAGE_TYPES, message_stamp, open_bag
+from mtl_split_tools.shipped import shipped_bag
 from mtl_split_train.dataset import Dataset, read_dataset
 
 SHIPPED = 'camvid_val'

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mtl_split_core.bundle import load_bundle
 from mtl_split_core.errors import BundleError
-from mtl_split_tools.bags import bag_path
 from mtl_split_tools.console import console, progress_bar
 from mtl_split_tools.demo.clip import Clip, read_clip, shipped_clip
 from mtl_split_tools.demo.interruption import Interruption
@@ -15,6 +14,7 @@ from mtl_split_tools.demo.recorded import RecordedResults
 from mtl_split_tools.demo.run import run_processes
 from mtl_split_tools.demo.summary import measure, summary_table
 from mtl_split_tools.files import write_json
+from mtl_split_tools.shipped import bag_path
 
 DESCRIPTION = """Run a clip through two real nodes over DDS: replay, edge, server and a recorder,
 each a process of its own, in a ROS_DOMAIN_ID of their own (unless it is set), on this machine only.

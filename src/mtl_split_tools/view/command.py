@@ -10,8 +10,8 @@ from urllib.parse import quote
 import rerun as rr
 
 from mtl_split_core.errors import DataError
-from mtl_split_tools.bags import bag_path
 from mtl_split_tools.console import console
+from mtl_split_tools.shipped import bag_path
 from mtl_split_tools.view.layout import ARRIVAL, STAMP, layout
 from mtl_split_tools.view.live import follow
 from mtl_split_tools.view.recorded import show_recording
