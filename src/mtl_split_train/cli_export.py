@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from mtl_split_train.advice import leave_out_advice
 from mtl_split_train.families import checkpoint_family, load_family
 
 
@@ -40,5 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Export a checkpoint of any family."""
+    leave_out_advice()
     family = load_family(checkpoint_family(args.checkpoint), str(args.checkpoint))
     return family.export(args)

@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from mtl_split_train.advice import leave_out_advice
 from mtl_split_train.config import read_config
 from mtl_split_train.families import find_family
 
@@ -46,5 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the training of the family that the configuration names."""
+    leave_out_advice()
     family, content = find_family(read_config(args.config), str(args.config))
     return family.train(content, str(args.config), args)

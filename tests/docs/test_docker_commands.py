@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 EXPECTED = 'MTL_SPLIT_EXPECT_DOCKER'
 """Variable that is set where an engine has to be there, as in CI."""
 
+PROJECT = 'com.docker.compose.project=docker'
+"""Compose names it after the folder of the file."""
+
 BUILD_S, ANSWER_S, STOP_S = 1500, 300, 60
 ROUNDS = 3
 """The doctor looks for five seconds; how often it is asked until camera, edge and server meet."""
@@ -52,6 +55,7 @@ def shell() -> Iterator[dict[str, str]]:
     }
     yield found
     down = ['docker', 'compose', '-f', 'docker/compose.yaml', 'down', '--timeout', '20']
+    down.append('--remove-orphans')
     subprocess.run(down, cwd=ROOT, env=found, check=True, capture_output=True, timeout=120)
 
 
@@ -77,11 +81,8 @@ def wait_for(words: str, log: Path, process: subprocess.Popen, seconds: float) -
         time.sleep(0.5)
 
 
-def ask(words: list[str], shell: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        words, cwd=ROOT, env=shell, check=True, capture_output=True, text=True, timeout=60
-    )
-    return done.stdout
+def ask(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_camera_edge_and_server_meet(shell: dict[str, str], tmp_path: Path) -> None:
@@ -110,6 +111,8 @@ def test_camera_edge_and_server_meet(shell: dict[str, str], tmp_path: Path) -> N
     assert 'edge /edge: mode split' in done.stdout
     assert 'server /server: features from /features' in done.stdout
     assert re.search(r'/edge: [1-9][\d.]* Hz answered', done.stdout)
-    containers = ask(['docker', 'compose', '-f', 'docker/compose.yaml', 'ps', '-aq'], shell).split()
-    ended = ask(['docker', 'inspect', '-f', '{{.State.Status}} {{.State.ExitCode}}', *containers])
+    # those of `up`, without those of `run`
+    which = ('--filter', 'label=com.docker.compose.oneoff=False', '--filter', f'label={PROJECT}')
+    containers = ask('docker', 'ps', '-aq', *which).split()
+    ended = ask('docker', 'inspect', '-f', '{{.State.Status}} {{.State.ExitCode}}', *containers)
     assert ended.splitlines() == ['exited 0'] * len(sides)

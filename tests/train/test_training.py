@@ -168,6 +168,9 @@ def test_two_processes(tmp_path: Path) -> None:
     )
     assert found.returncode == 0, found.stderr[-2000:]
     assert found.stdout.count('checkpoints are in') == 1
+    # what Lightning says of the machine, without what it recommends to install
+    assert 'GPU available' in found.stderr
+    assert not [word for word in ('Tip: ', 'LeafSpec') if word in found.stderr + found.stdout]
     assert all(value.isfinite().all() for value in weights(tmp_path).values())
     state = torch.load(tmp_path / 'out/checkpoints/last.ckpt', weights_only=True)
     assert state['global_step'] == 4  # four frames on two processes, twice
