@@ -185,6 +185,7 @@ def test_ci_leaves_out_nothing_that_it_is_there_for() -> None:
         assert variable in step['env']
     for job, variable in (
         ('jazzy', 'MTL_SPLIT_EXPECT_SECURITY'),
+        ('jazzy', 'MTL_SPLIT_EXPECT_ZENOH'),
         ('docker', 'MTL_SPLIT_EXPECT_DOCKER'),
     ):
         assert any(variable in step.get('env', {}) for step in jobs[job]['steps'])
