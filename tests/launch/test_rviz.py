@@ -28,6 +28,8 @@ MANAGER = {
     'Class', 'Displays', 'Enabled', 'Global Options', 'Name', 'Tools', 'Transformation', 'Value',
     'Views',
 }  # fmt: skip
+# Without the two of the docks RViz reads a value that nobody set.
+WINDOW = {'Displays', 'Height', 'Width', 'Hide Left Dock', 'Hide Right Dock', 'QMainWindow State'}
 
 
 def load() -> dict[str, Any]:
@@ -40,6 +42,7 @@ def test_keys_are_those_of_rviz() -> None:
     content = load()
     manager = content['Visualization Manager']
     assert set(content) == {'Panels', 'Visualization Manager', 'Window Geometry'}
+    assert set(content['Window Geometry']) == WINDOW
     assert set(manager) == MANAGER
     assert set(manager['Global Options']) == {'Background Color', 'Fixed Frame', 'Frame Rate'}
     for display in manager['Displays']:
@@ -67,3 +70,26 @@ def test_topics_are_ours() -> None:
     for topic, qos in topics.items():
         camera = topic.startswith('/image')
         assert qos['Reliability Policy'] == ('Best Effort' if camera else 'Reliable')
+
+
+def test_each_display_has_its_place_in_the_window() -> None:
+    """RViz finds it by the name of the display; those without one are squeezed to the left."""
+    content = load()
+    state = bytes.fromhex(content['Window Geometry']['QMainWindow State'])
+    names = [display['Name'] for display in content['Visualization Manager']['Displays']]
+    for name in ('Displays', *names):
+        assert name.encode('utf-16-be') in state
+
+
+def test_nothing_is_on_that_another_package_has_to_bring() -> None:
+    """RViz stops reading its file at a display whose image transport is not installed."""
+    displays = load()['Visualization Manager']['Displays']
+    on = {display['Name'] for display in displays if display['Enabled']}
+    assert on == {'Overlay', 'Segmentation'}
+    assert all(display['Enabled'] is display['Value'] for display in displays)
+
+
+def test_no_transform_is_asked_for() -> None:
+    """Nothing of ours publishes any, so TF would be a warning that never goes."""
+    current = load()['Visualization Manager']['Transformation']['Current']
+    assert current == {'Class': 'rviz_common/Identity'}
