@@ -22,7 +22,7 @@ BAGS = 'tests/launch/test_bags.py'
 """The real `ros2 bag`, where there is one."""
 
 DOCKER = 'tests/docs/test_docker_commands.py'
-"""The real `docker compose`, where there is an engine: the workflow has one."""
+"""The real `docker compose`, where it is asked for: a job of the workflow does."""
 
 ZENOH = 'tests/launch/test_zenoh.py'
 """The real rmw_zenoh_cpp, where there is one: the workflow has it in its container of Jazzy."""
