@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.conditions import IfCondition
@@ -54,6 +55,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=['true', 'false'],
                 description='Start RViz with camera, overlay and mask, of several the first one.',
             ),
+            OpaqueFunction(function=_find_rviz),
             OpaqueFunction(function=_follow_bag),
             _include('edge'),
             _include('server'),
@@ -80,6 +82,19 @@ def generate_launch_description() -> LaunchDescription:
 
 def _include(name: str, condition: IfCondition | None = None) -> IncludeLaunchDescription:
     return IncludeLaunchDescription(str(HERE / f'{name}.launch.py'), condition=condition)
+
+
+def _find_rviz(context: LaunchContext) -> None:
+    """Refuse before anything starts, and say what helps; `launch` lists where it searched."""
+    if context.launch_configurations['rviz'] == 'true':
+        try:
+            get_package_prefix('rviz2')
+        except PackageNotFoundError as error:
+            msg = (
+                'rviz:=true, but rviz2 is not installed: sudo apt install ros-jazzy-rviz2, or '
+                'leave it out and look by `mtl-split view`'
+            )
+            raise RuntimeError(msg) from error
 
 
 def _follow_bag(context: LaunchContext) -> None:

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def test_a_crash_ends_the_launch_and_is_no_failure_of_it(
     os.kill(int(pid), signal.SIGKILL)
     assert launched.exit_status() == 0
     assert 'process has died' in launched.output
+
+
+@pytest.mark.skipif(bool(shutil.which('rviz2')), reason='there is an rviz2')
+def test_rviz_that_is_not_installed(launched: Launched) -> None:
+    launched.start('edge_server.launch.py', 'rviz:=true')
+    assert launched.exit_status() == 1
+    assert 'rviz2 is not installed: sudo apt install ros-jazzy-rviz2' in launched.output
+    assert 'process started' not in launched.output
 
 
 @pytest.mark.ros
