@@ -53,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
                 'rviz',
                 default_value='false',
                 choices=['true', 'false'],
-                description='Start RViz with camera, overlay and mask, of several the first one.',
+                description='Start RViz with overlay and mask, of several cameras of the first.',
             ),
             OpaqueFunction(function=_find_rviz),
             OpaqueFunction(function=_follow_bag),
