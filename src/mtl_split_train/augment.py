@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mtl_split_core.geometry import PAD_VALUE
 from mtl_split_core.pictures import decode_picture, encode_picture
 from mtl_split_train.config import DataConfig
 from mtl_split_train.samples import VOID
 
 #: A box that keeps less than this share of its area in the crop is neither object nor background.
 _MIN_VISIBLE = 0.4
-_PAD = 114
 
 
 @dataclass(slots=True)
@@ -41,7 +41,9 @@ class Frame:
 
 def augment(frame: Frame, config: DataConfig, rng: np.random.Generator) -> Frame:
     """Return a random view of ``frame`` of the configured crop size."""
-    view = photometric(random_crop(frame, config, rng), rng)
+    view = random_crop(frame, config, rng)
+    if config.photometric == 1.0 or rng.random() < config.photometric:
+        view = photometric(view, rng)
     if config.jpeg and rng.random() < config.jpeg:
         view = through_jpeg(view, config, rng)
     return view
@@ -123,7 +125,11 @@ def random_crop(frame: Frame, config: DataConfig, rng: np.random.Generator) -> F
         )
     interpolation = cv2.INTER_AREA if scale < 0.8 else cv2.INTER_LINEAR
     image = cv2.warpAffine(
-        frame.image, matrix, (crop_w, crop_h), flags=interpolation, borderValue=(_PAD, _PAD, _PAD)
+        frame.image,
+        matrix,
+        (crop_w, crop_h),
+        flags=interpolation,
+        borderValue=(PAD_VALUE, PAD_VALUE, PAD_VALUE),
     )
     label = cv2.warpAffine(
         frame.label, matrix, (crop_w, crop_h), flags=cv2.INTER_NEAREST, borderValue=VOID

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtl_split_train.light import LIGHT_GAIN
+
 #: Channels in which fine and coarse features meet.
 _DETAIL_WIDTH = 24
 
@@ -127,10 +129,15 @@ class Quantiser(nn.Module):
         gains: Symbols per unit that each rate starts with, smallest first.
         channels: Channels of Z_b.
         density: Of its channels; a mixture of logistic distributions if None.
+        light: Channels of Z_b that follow them, with ``LIGHT_GAIN`` symbols per unit at every
+            rate. The estimate of the bits leaves them out: they say something in one position.
     """
 
-    def __init__(self, gains: list[float], channels: int, density: Density | None = None) -> None:
+    def __init__(
+        self, gains: list[float], channels: int, density: Density | None = None, light: int = 0
+    ) -> None:
         super().__init__()
+        self.light = light
         start = torch.tensor([math.log(gain) for gain in gains])[:, None].repeat(1, channels)
         self.log_gain = nn.Parameter(start)
         self.log_step = nn.Parameter(-start.clone())
@@ -140,6 +147,16 @@ class Quantiser(nn.Module):
     def rates(self) -> int:
         """Number of rates; rate 0 is the smallest."""
         return self.log_gain.shape[0]
+
+    @property
+    def gains(self) -> Tensor:
+        """Symbols per unit of Z_b, [rates, channels of Z_b]."""
+        return functional.pad(self.log_gain.exp(), (0, self.light), value=LIGHT_GAIN)
+
+    @property
+    def steps(self) -> Tensor:
+        """Units of Z_b per symbol, [rates, channels of Z_b]."""
+        return functional.pad(self.log_step.exp(), (0, self.light), value=1.0 / LIGHT_GAIN)
 
     def quantise(self, z: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Quantise Z_b at one rate per sample.
@@ -152,11 +169,12 @@ class Quantiser(nn.Module):
             Z_b as the server sees it, [N, C, h, w], and the estimated bits per spatial position
             of each sample, [N].
         """
-        gain = self.log_gain[rate][:, :, None, None].exp()
-        step = self.log_step[rate][:, :, None, None].exp()
+        gain, step = (value[rate][:, :, None, None] for value in (self.gains, self.steps))
         y = z * gain
         rounded = y + (y.round() - y).detach()
-        bits = self.density.bits(rounded / gain, 0.5 / gain).sum(dim=1).mean(dim=(1, 2))
+        learnt = slice(self.log_gain.shape[1])
+        values, half_width = (rounded / gain)[:, learnt], 0.5 / gain[:, learnt]
+        bits = self.density.bits(values, half_width).sum(dim=1).mean(dim=(1, 2))
         return rounded * step, bits
 
 
@@ -169,6 +187,7 @@ class Bottleneck(Quantiser):
         bits: Entropy of one value of Z_b that each rate starts with, smallest first.
         stride: Stride of the projection, 1 or 2.
         detail_channels: Channels that follow them in Z_b, made by ``Detail``.
+        light: Channels at its end, made by ``Light``.
     """
 
     def __init__(
@@ -178,8 +197,9 @@ class Bottleneck(Quantiser):
         bits: list[float],
         stride: int = 1,
         detail_channels: int = 0,
+        light: int = 0,
     ) -> None:
-        super().__init__([gain_for(b) for b in bits], channels + detail_channels)
+        super().__init__([gain_for(b) for b in bits], channels + detail_channels, light=light)
         kernel = 1 if stride == 1 else 5
         self.project = nn.Sequential(
             nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False),
@@ -188,7 +208,7 @@ class Bottleneck(Quantiser):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features [N, in, H, W] to Z_b [N, C, h, w], without the channels of the detail."""
+        """Map features [N, in, H, W] to Z_b [N, C, h, w], without detail and light."""
         z: Tensor = self.project(features)
         return z
 

@@ -44,6 +44,8 @@ class DataConfig:
         scale_min: Smallest random scale of a training picture.
         scale_max: Largest.
         paste: Chance that objects of rare classes are pasted into a picture.
+        photometric: Chance that exposure, colour, sharpness and noise of a training picture are
+            changed, 0 to 1.
         jpeg: Chance that a training picture goes through JPEG, 0 to 1. It stands for a picture that
             was sent, so its Z_b is not quantised.
         jpeg_quality_min: Smallest quality of these, 1 to 100.
@@ -62,6 +64,7 @@ class DataConfig:
     scale_min: float = 0.6
     scale_max: float = 1.6
     paste: float = 0.5
+    photometric: float = 1.0
     jpeg: float = 0.0
     jpeg_quality_min: int = 5
     jpeg_quality_max: int = 95
@@ -82,9 +85,10 @@ class DataConfig:
                 'use 0.1 <= min <= max <= 4'
             )
             raise DataError(msg)
-        if not 0.0 <= self.jpeg <= 1.0:
-            msg = f'data.jpeg is {self.jpeg}; it is a chance, 0 to 1'
-            raise DataError(msg)
+        for name in ('paste', 'photometric', 'jpeg'):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                msg = f'data.{name} is {getattr(self, name)}; it is a chance, 0 to 1'
+                raise DataError(msg)
         if not 1 <= self.jpeg_quality_min <= self.jpeg_quality_max <= 100:
             msg = (
                 f'data.jpeg_quality_min..jpeg_quality_max is {self.jpeg_quality_min}..'

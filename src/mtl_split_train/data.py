@@ -15,11 +15,9 @@ from torch.utils.data import Dataset as TorchDataset
 from mtl_split_core.geometry import Letterbox
 from mtl_split_train.augment import Frame, augment, paste_objects
 from mtl_split_train.config import TrainConfig
+from mtl_split_train.light import MEAN, STD
 from mtl_split_train.samples import Dataset, Sample, check_pictures, spread
 
-#: torchvision's mean and spread of ImageNet, RGB, for values 0 to 1; they travel in the bundle.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 #: A class with a smaller share of the training pixels is one that copy-paste adds to.
 _RARE_SHARE = 0.02
 #: Frames are kept in memory up to this many pixels (4 bytes each), all of CamVid and more.

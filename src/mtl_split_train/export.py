@@ -22,8 +22,9 @@ from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.tables import CodecTables
 from mtl_split_train.config import TrainConfig
-from mtl_split_train.data import MEAN, STD, normalise
+from mtl_split_train.data import normalise
 from mtl_split_train.int8 import changed_pixels, quantise_tail
+from mtl_split_train.light import MEAN, STD
 from mtl_split_train.network import SplitNetwork, TailGraph
 from mtl_split_train.samples import Dataset, spread
 from mtl_split_train.tasks import describe_tasks
@@ -177,8 +178,7 @@ def count_tables(
         finer: Gains of further rates over that of the last one.
     """
     bottleneck = network.encoder.bottleneck
-    gain = bottleneck.log_gain.detach().exp().numpy()
-    step = bottleneck.log_step.detach().exp().numpy()
+    gain, step = (value.detach().numpy() for value in (bottleneck.gains, bottleneck.steps))
     z = np.stack(features)
     for factor in finer:
         gain = np.vstack((gain, factor * gain[bottleneck.rates - 1]))

@@ -187,17 +187,29 @@ class SegmentationHead(nn.Module):
 
 
 class ClassificationHead(nn.Module):
-    """A linear classifier on the globally pooled coarsest level."""
+    """A linear classifier on the globally pooled coarsest level.
 
-    def __init__(self, width: int, num_classes: int) -> None:
+    Args:
+        width: Channels of that level.
+        num_classes: Values of the attribute.
+        light: Figures of the picture's light that it takes in beside them.
+    """
+
+    def __init__(self, width: int, num_classes: int, light: int = 0) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.1), nn.Linear(width, num_classes)
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(0.1),
+            nn.Linear(width + light, num_classes),
         )
 
-    def forward(self, levels: dict[int, Tensor]) -> Tensor:
-        """Return logits [N, K]."""
-        logits: Tensor = self.layers(levels[32])
+    def forward(self, levels: dict[int, Tensor], light: Tensor | None = None) -> Tensor:
+        """Return logits [N, K] from levels by stride and the picture's light, [N, ``light``]."""
+        pooled: Tensor = self.layers[:2](levels[32])
+        if light is not None:
+            pooled = torch.cat((pooled, light.to(pooled.dtype)), dim=1)
+        logits: Tensor = self.layers[2:](pooled)
         return logits
 
     @staticmethod

@@ -18,10 +18,12 @@ from mtl_split_train.torch_weights import HALVES, verify
 #: Parts that depend on the classes: where these are others, a head starts anew.
 _HEADS = ('network.tail.detection.', 'network.tail.segmentation.', 'network.tail.classification.')
 _GUESS = 'network.encoder.detail.guess.'
+#: Parts that only some of the tasks have: heads, the levels that they want, and the guess.
+_OF_TASKS = (*_HEADS, _GUESS, 'network.tail.pyramid.merge.', 'network.tail.pyramid.up.')
 
 
 def initialise(module: SplitModule, source: Path) -> list[str]:
-    """Load the weights of another run or bundle, of the same network or one without detail.
+    """Load the weights of another run or bundle, of the same network or one with less in Z_b.
 
     Targets of rates, their multipliers and class weights are this run's own, and so is what
     belongs to classes or tasks that the source does not have.
@@ -50,7 +52,7 @@ def initialise(module: SplitModule, source: Path) -> list[str]:
             anew.append(name)
         elif 'bottleneck.' in name and given is not None and given.shape != value.shape:
             state[name] = _grown(given, value)
-    for name in [n for n in state if n.startswith(_HEADS) and n not in own]:
+    for name in [n for n in state if n.startswith(_OF_TASKS) and n not in own]:
         del state[name]  # of a task that this run does not have
     shapes, wanted = ({n: tuple(v.shape) for n, v in of.items()} for of in (state, own))
     for name in sorted(shapes.keys() | wanted.keys()):

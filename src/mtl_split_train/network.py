@@ -10,6 +10,7 @@ from mtl_split_core.errors import DataError
 from mtl_split_train.backbone import Backbone
 from mtl_split_train.bottleneck import Bottleneck, Detail
 from mtl_split_train.heads import ClassificationHead, DetectionHead, SegmentationHead
+from mtl_split_train.light import LIGHT_CHANNELS, Light, read_light
 from mtl_split_train.pyramid import Pyramid
 
 #: The network's input is a multiple of this, so that every level's size is known.
@@ -29,6 +30,7 @@ class NetworkConfig:
         detail_channels: Channels of Z_b beside them that carry finer features folded into the
             grid of Z_b, a multiple of (stride / detail_stride) squared; 0 for none.
         detail_stride: Stride of these features in pixels, 4 or 8, below ``stride``.
+        light: Whether Z_b ends with the picture's light, for the classification.
         width: Channels of the server's trunk.
         depth: Residual blocks of the trunk at the stride of Z_b.
         head_width: Channels of the detection towers.
@@ -41,6 +43,7 @@ class NetworkConfig:
     stride: int = 16
     detail_channels: int = 0
     detail_stride: int = 4
+    light: bool = False
     width: int = 160
     depth: int = 3
     head_width: int = 64
@@ -63,7 +66,12 @@ class NetworkConfig:
     @property
     def z_channels(self) -> int:
         """All channels of Z_b."""
-        return self.channels + self.detail_channels
+        return self.channels + self.detail_channels + self.light_channels
+
+    @property
+    def light_channels(self) -> int:
+        """Those of them that say how bright the picture is and of what colour."""
+        return LIGHT_CHANNELS if self.light else 0
 
 
 @dataclass(slots=True)
@@ -97,8 +105,14 @@ class Encoder(nn.Module):
             )
             raise DataError(msg)
         self.bottleneck = Bottleneck(
-            self.backbone.channels, config.channels, bits, extra, config.detail_channels
+            self.backbone.channels,
+            config.channels,
+            bits,
+            extra,
+            config.detail_channels,
+            config.light_channels,
         )
+        self.light = Light() if config.light else None
         self.detail = None
         if finest:
             widths = [tap.channels for tap in self.backbone.taps]
@@ -111,11 +125,16 @@ class Encoder(nn.Module):
 
     def explain(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return Z_b of a batch, and while training what ``Detail`` guesses from it."""
+        guess = None
         if self.detail is None:
-            return self.bottleneck(self.backbone(x)), None
-        levels = self.backbone.levels(x)
-        detail, guess = self.detail(levels)
-        return torch.cat((self.bottleneck(levels[-1]), detail), dim=1), guess
+            parts = [self.bottleneck(self.backbone(x))]
+        else:
+            levels = self.backbone.levels(x)
+            detail, guess = self.detail(levels)
+            parts = [self.bottleneck(levels[-1]), detail]
+        if self.light is not None:
+            parts.append(self.light(x, parts[0].shape[-2:]))
+        return torch.cat(parts, dim=1), guess
 
 
 class Tail(nn.Module):
@@ -126,6 +145,7 @@ class Tail(nn.Module):
 
     def __init__(self, config: NetworkConfig, classes: dict[str, int]) -> None:
         super().__init__()
+        self.light = config.light_channels
         if not any(classes.values()):
             msg = 'the data has labels for no task; it needs boxes, label maps or an attribute'
             raise DataError(msg)
@@ -151,18 +171,19 @@ class Tail(nn.Module):
             else None
         )
         self.classification = (
-            ClassificationHead(widths[32], classes['classification'])
+            ClassificationHead(widths[32], classes['classification'], config.light_channels)
             if classes['classification']
             else None
         )
 
     def forward(self, z: Tensor) -> NetworkOutput:
         """Return the raw outputs of all heads."""
-        levels = self.pyramid(z)
+        features, light = torch.tensor_split(z, [z.shape[1] - self.light], dim=1)
+        levels = self.pyramid(features)
         return NetworkOutput(
             self.detection(levels) if self.detection else None,
             self.segmentation(levels) if self.segmentation else None,
-            self.classification(levels) if self.classification else None,
+            self.classification(levels, read_light(light)) if self.classification else None,
             bits=None,
         )
 

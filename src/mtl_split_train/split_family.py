@@ -140,7 +140,8 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, int | Tensor], Ten
 
     def average(averaged: Tensor, current: Tensor, updates: int | Tensor) -> Tensor:
         keep = min(decay, (1.0 + float(updates)) / (10.0 + float(updates)))
-        return keep * averaged + (1.0 - keep) * current
+        # In this form what stays the same, as frozen parts do, stays so to the last bit.
+        return averaged + (1.0 - keep) * (current - averaged)
 
     return average
 

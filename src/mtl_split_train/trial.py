@@ -31,14 +31,18 @@ class Trial:
         name: Of its folder.
         config: The configuration, as `mtl-split train` reads it.
         init: Run whose weights it starts from; None starts from nothing.
+        bundle: Bundle whose weights it starts from, in place of a run; name or directory.
         teacher: Run that it follows; its checkpoint becomes `loss.teacher`.
+        precision: Lightning's.
         program: What trains; kept out of `settings`, so the name has to tell.
     """
 
     name: str
     config: Mapping[str, Any]
     init: Self | None = None
+    bundle: str | None = None
     teacher: Self | None = None
+    precision: str = '32-true'
     program: Program = cli_train.main
 
     def settings(self) -> dict[str, Any]:
@@ -47,6 +51,8 @@ class Trial:
         return {
             'name': self.name,
             'config': dict(self.config),
+            **({'bundle': self.bundle} if self.bundle else {}),
+            **({'precision': self.precision} if self.precision != '32-true' else {}),
             **{key: trial.settings() for key, trial in before.items() if trial},
         }
 
@@ -67,7 +73,7 @@ def train_trial(trial: Trial, data: Path, folder: Path) -> Path:
         DataError: The configuration, the data or a part of it does not fit.
     """
     out = folder / trial.name
-    start = train_trial(trial.init, data, folder) if trial.init else None
+    start = train_trial(trial.init, data, folder) if trial.init else trial.bundle
     teacher = train_trial(trial.teacher, data, folder) if trial.teacher else None
     settings = json.dumps({'data': str(data), **trial.settings()}, indent=2)
     if _text(out / _SETTINGS) != settings:
@@ -82,6 +88,7 @@ def train_trial(trial: Trial, data: Path, folder: Path) -> Path:
     (out / 'run.yaml').write_text(yaml.safe_dump(config, sort_keys=False))
     (out / _SETTINGS).write_text(settings)
     arguments: list[object] = ['--config', out / 'run.yaml', '--data', data, '--out', out]
+    arguments += ['--precision', trial.precision]
     if start:
         arguments += ['--init', start]
     if last.is_file() and not _whole(last):

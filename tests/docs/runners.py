@@ -65,6 +65,7 @@ each way, these exports are long, the discovery server needs the address of anot
 EXPERIMENTS = {
     'ablation': 'tests/tools/test_experiment_training.py',
     'comparisons': 'tests/tools/test_experiment_training.py',
+    'continued': 'tests/tools/test_experiment_training.py',
     'loc-roc-sc': 'tests/tools/test_placement_experiments.py',
     'mtl-vs-stl': 'tests/tools/test_mtl_vs_stl.py',
     'one-vs-three': 'tests/tools/test_placement_experiments.py',

@@ -20,10 +20,12 @@ from mtl_split_train.dataset import read_dataset
 torch = pytest.importorskip('torch', reason='needs the train extra')
 pytestmark = pytest.mark.timeout(300)
 
-from mtl_split_tools.experiments import ablation, comparisons  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+from mtl_split_tools.experiments import ablation, comparisons, continued  # noqa: E402
 from mtl_split_tools.experiments.made_data import make_data  # noqa: E402
 from mtl_split_tools.experiments.training import changed, load_base, points, spread  # noqa: E402
-from mtl_split_train.config import parse_config  # noqa: E402
+from mtl_split_train.config import parse_config, read_config  # noqa: E402
 from mtl_split_train.trial import train_trial  # noqa: E402
 
 TEXTS = ('the same network', 'the network trained on JPEGs')
@@ -195,7 +197,7 @@ def test_comparisons_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = {name: comparisons.ROWS[name] for name in ('joint', 'fcos')}
-    monkeypatch.setattr(comparisons, 'ROWS', rows)
+    monkeypatch.setattr(comparisons.Experiment, 'rows', rows)
     monkeypatch.setattr(comparisons, 'load_base', _attribute_alone)
     command = ['experiment', 'comparisons', '--size', 'smoke', '--out', str(tmp_path)]
     assert main(command) == 0
@@ -232,11 +234,38 @@ def test_ablation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ('staged', 'teacher'):
         train_trial(trials[name], runs / 'made-data', runs)
     first, second = (_weights(runs / name) for name in ('staged-body', 'staged'))
-    # The average of equal weights differs from them in the last bit.
-    moved = {name for name, value in first.items() if not value.allclose(second[name])}
+    moved = {name for name, value in first.items() if not value.equal(second[name])}
     assert moved
     assert all('.bottleneck.' in name for name in moved)
     assert 'teacher: ' in (runs / 'teacher/run.yaml').read_text()
+
+
+def test_rows_that_go_on_from_the_bundle_that_ships() -> None:
+    for size, epochs in ((Size.SMALL, 15), (Size.FULL, 75)):
+        cells = {cell.key: cell.settings for cell in continued.Experiment(size, 4, None).cells()}
+        assert list(cells) == ['joint-4', 'segmentation-4', 'detection-4', 'classification-4']
+        for key, settings in cells.items():
+            assert (settings['bundle'], settings['precision']) == ('camvid', 'bf16-mixed'), key
+            assert parse_config(settings['config']).schedule.epochs == epochs
+        shipped = parse_config(read_config(Path('experiments/camvid.yaml')))
+        assert parse_config(cells['joint-4']['config']).network == shipped.network
+
+
+def test_a_run_goes_on_from_the_bundle_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {'classification': continued.Experiment.rows['classification']}
+    monkeypatch.setattr(continued.Experiment, 'rows', rows)
+    assert main(['experiment', 'continued', '--size', 'smoke', '--out', str(tmp_path)]) == 0
+    found = json.loads((tmp_path / 'results.json').read_text())
+    ways = found['cells']['classification-0']['result']['ways']
+    assert ways['raw']['accuracy'] is not None
+    assert not any(way.startswith('jpeg') for way in ways)
+    assert cv2.imread(str(tmp_path / 'plots/continued.png')) is not None
+    before = load_file(load_bundle('camvid').path / 'encoder.safetensors')
+    after = _weights(tmp_path / 'runs/classification-0')
+    name = 'bottleneck.log_gain'  # one step of the optimiser from there
+    assert torch.allclose(after[f'network.encoder.{name}'], before[name], atol=3e-3)
 
 
 def _weights(run: Path) -> dict[str, Any]:

@@ -104,5 +104,22 @@ def test_some_pictures_go_through_jpeg() -> None:
     assert 10 < sum(views) < 30
 
 
+def test_some_pictures_keep_their_light() -> None:
+    as_seen = replace(CONFIG, photometric=0.0)
+    changed = replace(CONFIG, photometric=1.0)
+    some = replace(CONFIG, photometric=0.5)
+    kept = np.zeros(2, int)
+    for seed in range(40):
+        crop = random_crop(scene(), CONFIG, np.random.default_rng(seed)).image
+        views = [
+            augment(scene(), of, np.random.default_rng(seed)).image
+            for of in (as_seen, some, changed)
+        ]
+        assert np.array_equal(views[0], crop)
+        kept += np.array([np.array_equal(view, crop) for view in views[1:]])
+    assert 10 < kept[0] < 30
+    assert kept[1] < 5  # each of the changes has its own chance
+
+
 def test_common_classes_are_not_pasted() -> None:
     assert paste_objects(scene(), scene(), {1: 9}, np.random.default_rng(0)).boxes.shape == (1, 4)

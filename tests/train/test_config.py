@@ -52,6 +52,10 @@ def test_round_trip() -> None:
         ({'bundle': BUNDLE, 'rates': {'unquantised': 1.1}}, 'rates.unquantised is 1.1'),
         ({'bundle': BUNDLE, 'data': {'jpeg': 2}}, 'data.jpeg is 2.0; it is a chance'),
         (
+            {'bundle': BUNDLE, 'data': {'photometric': -1}},
+            'data.photometric is -1.0; it is a chance',
+        ),
+        (
             {'bundle': BUNDLE, 'data': {'jpeg_quality_min': 96}},
             'data.jpeg_quality_min..jpeg_quality_max is 96..95',
         ),

@@ -16,6 +16,7 @@ from mtl_split_train.config import parse_config
 from mtl_split_train.initialise import initialise
 from mtl_split_train.module import SplitModule, config_mapping
 from mtl_split_train.samples import Classes
+from mtl_split_train.torch_weights import read_facts
 
 # The first of these trains the project.
 pytestmark = pytest.mark.timeout(300)
@@ -54,6 +55,12 @@ def test_other_classes_keep_all_but_their_last_layers(bundle: Path) -> None:
 def test_tasks_that_the_source_lacks_and_has(bundle: Path) -> None:
     alone = make_module(Classes((), ('a', 'b'), '', ()))
     assert all('.segmentation.' in name for name in initialise(alone, bundle))
+
+
+@pytest.mark.parametrize('task', ['detection', 'segmentation', 'classification'])
+def test_one_task_of_three_keeps_all_that_it_has(bundle: Path, task: str) -> None:
+    module = make_module(read_facts(bundle / 'tail.safetensors')[1].only((task,)))
+    assert initialise(module, bundle) == []
 
 
 def test_what_is_no_source_is_named(bundle: Path, tmp_path: Path) -> None:

@@ -211,9 +211,9 @@ def test_weights_of_another_network_are_refused(project: Path, tmp_path: Path) -
         train(tmp_path, '--init', project / 'out/checkpoints/last.ckpt')
 
 
-def test_a_run_with_detail_starts_from_one_without(project: Path, tmp_path: Path) -> None:
+def test_a_run_with_detail_and_light_starts_from_one_without(project: Path, tmp_path: Path) -> None:
     shutil.copytree(project / 'data', tmp_path / 'data')
-    grown = {'detail_channels': 32, 'detail_stride': 4}
+    grown = {'detail_channels': 32, 'detail_stride': 4, 'light': True}
     write_config(
         tmp_path, network=grown, schedule={'epochs': 1}, rates={'targets': [90, 130]},
         loss={'lovasz': 1.0},
@@ -234,7 +234,8 @@ def test_a_run_with_detail_starts_from_one_without(project: Path, tmp_path: Path
     assert train(tmp_path, '--init', start) == 0
     assert export(tmp_path, tmp_path / 'bundle', '--with-torch', '--int8') == 0
     bundle = load_bundle(tmp_path / 'bundle')
-    assert bundle.feature_shape == (40, 3, 4)
+    assert bundle.feature_shape == (43, 3, 4)
+    assert (bundle.tables.gain[:, -3:] == 2.0).all()
     image = read_dataset(project / 'data/val').images[0].image()
     answers = []
     for backend in ('onnxruntime', 'torch'):
@@ -263,3 +264,11 @@ def test_the_average_starts_without_memory_of_the_random_start() -> None:
         kept = average(kept, value, update)
     assert average(start, value, 0) == pytest.approx(0.9)
     assert kept == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_average_of_what_stays_the_same_is_the_same_to_the_last_bit() -> None:
+    average = split_family.moving_average(0.998)
+    value = kept = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    for update in range(50):
+        kept = average(kept, value, update)
+    assert torch.equal(kept, value)

@@ -74,7 +74,9 @@ def test_other_settings_or_data_are_another_run(tmp_path: Path) -> None:
 def test_what_a_run_builds_on_comes_first(tmp_path: Path) -> None:
     program = Program()
     body = Trial('body', CONFIG, program=program)
-    last = train_trial(Trial('one', CONFIG, body, body, program), tmp_path, tmp_path)
+    last = train_trial(
+        Trial('one', CONFIG, body, teacher=body, program=program), tmp_path, tmp_path
+    )
     assert [run.out.name for run in program.runs] == ['body', 'one']
     start = tmp_path / 'body/checkpoints/last.ckpt'
     assert [run.init for run in program.runs] == [None, start]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The joint network beside its rivals: one task each, a lone detector, training on JPEGs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mtl_split_tools.console import MISSING, kilobytes, progress_bar
 from mtl_split_tools.experiments.comparisons_plot import draw_rows
@@ -93,6 +93,8 @@ class Experiment:
     """
 
     partial = True
+    name: ClassVar[str] = 'comparisons'
+    rows: ClassVar[Mapping[str, Row]] = ROWS
 
     def __init__(self, size: Size, seed: int, data: str | None) -> None:
         self._size = size
@@ -105,7 +107,7 @@ class Experiment:
         """Return one cell for each run: all rows once, then the further seeds."""
         found = []
         for more in range(max(SEEDS[self._size])):
-            for name in ROWS:
+            for name in self.rows:
                 if more < SEEDS[self._size][name != JOINT]:
                     seed = self._seed + more
                     settings = {'seed': seed, 'data': self._data, 'row': name}
@@ -119,38 +121,38 @@ class Experiment:
         name = str(cell.settings['row'])
         trial = self._trial(name, int(cell.settings['seed']))
         data = data_folder(self._data, self._size, self._base, folder)
-        if ROWS[name].alone:
+        if self.rows[name].alone:
             return _measure_detector(trial, data, folder)
 
         def wanted(way: str) -> bool:
-            picture = way.startswith('jpeg:') and ' ' not in way
-            return way == 'raw' or way.startswith('split:') or (picture and ROWS[name].pictures)
+            picture = way.startswith('jpeg:') and ' ' not in way and self.rows[name].pictures
+            return way == 'raw' or way.startswith('split:') or picture
 
         return measure_trial(trial, data, folder, wanted)
 
     def table(self, results: Mapping[str, Result]) -> Table:
         """Return a row for each kind of training, then the BD-rates."""
         default = f'split:{parse_config(self._base).rates.default}'
-        of_rows = by_row(results)
+        of_rows = by_row(results, self.rows)
         rows = [_row(name, of_rows, default) for name in of_rows]
         for rival, text in ((JOINT, 'the same network'), (JPEG, 'the network trained on JPEGs')):
-            if {JOINT, rival} <= of_rows.keys():
+            if {JOINT, rival} <= of_rows.keys() and self.rows[rival].pictures:
                 rows.append(_bd_row(of_rows[JOINT][0], of_rows[rival][0], text))
         sent = [f'{name}, sent' for name in METRICS.values()]
         return Table(('trained', 'runs', 'parameters', *METRICS.values(), 'kB', *sent), rows)
 
     def findings(self, results: Mapping[str, Result]) -> Sequence[str]:
         """Return for each rival whether it differs from the joint network by more than a seed."""
-        of_rows = by_row(results)
+        of_rows = by_row(results, self.rows)
         return [_finding(of_rows, *pair) for pair in RIVALS if {JOINT, pair[0]} <= of_rows.keys()]
 
     def plots(self, results: Mapping[str, Result]) -> Mapping[str, bytes]:
         """Return the picture."""
-        texts = {name: ROWS[name].text for name in ROWS}
-        return {'comparisons': draw_rows(by_row(results), texts, JOINT)}
+        texts = {name: row.text for name, row in self.rows.items()}
+        return {self.name: draw_rows(by_row(results, self.rows), texts, JOINT)}
 
     def _trial(self, name: str, seed: int) -> Trial:
-        row = ROWS[name]
+        row = self.rows[name]
         config = changed(changed(self._base, row.changes), {'schedule': self._schedule(seed)})
         if row.alone:
             return Trial(f'{name}-{seed}', config, program=detector.train)
@@ -160,10 +162,10 @@ class Experiment:
         return {**self._base['schedule'], 'seed': seed}
 
 
-def by_row(results: Mapping[str, Result]) -> dict[str, list[Result]]:
-    """Return the runs of each row, by its name, in the order of ROWS."""
+def by_row(results: Mapping[str, Result], rows: Collection[str]) -> dict[str, list[Result]]:
+    """Return the runs of each row, by its name, in the order of ``rows``."""
     found: dict[str, list[Result]] = {}
-    for name in ROWS:
+    for name in rows:
         runs = [result for key, result in results.items() if key.rpartition('-')[0] == name]
         if runs:
             found[name] = runs

@@ -17,6 +17,10 @@ EXPERIMENTS = {
         'mtl_split_tools.experiments.comparisons',
         'three tasks together, each alone, a lone detector: trains each',
     ),
+    'continued': (
+        'mtl_split_tools.experiments.continued',
+        'the network that ships, trained on for three tasks or for one alone: trains each',
+    ),
     'loc-roc-sc': (
         'mtl_split_tools.experiments.loc_roc_sc',
         'local-only, remote-only and split computing: memory, bytes, work, latency per link',
