@@ -180,9 +180,12 @@ def count_tables(
     bottleneck = network.encoder.bottleneck
     gain, step = (value.detach().numpy() for value in (bottleneck.gains, bottleneck.steps))
     z = np.stack(features)
+    # A finer light would say no more, and widen the tables of all channels.
+    learnt = np.arange(z.shape[1]) < z.shape[1] - bottleneck.light
+    last = bottleneck.rates - 1
     for factor in finer:
-        gain = np.vstack((gain, factor * gain[bottleneck.rates - 1]))
-        step = np.vstack((step, fit_step(z, gain[-1])))
+        gain = np.vstack((gain, np.where(learnt, factor * gain[last], gain[last])))
+        step = np.vstack((step, np.where(learnt, fit_step(z, gain[-1]), step[last])))
     gain, step = gain.astype(np.float32), step.astype(np.float32)
     symbols = [np.rint(z * g[None, :, None, None]).astype(np.int32) for g in gain]
     return with_contexts(CodecTables.from_symbols(gain, step, symbols), symbols)
