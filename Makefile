@@ -55,8 +55,10 @@ train: ## train the network that ships from random weights, or go on (DATA=DIR),
 	@scripts/setup train
 	@$(SOURCED) mtl-split train --config experiments/camvid.yaml --data '$(DATA)' --out $(RUN) --precision bf16-mixed \
 	  $(if $(wildcard $(RUN)/checkpoints/last.ckpt),--resume) $(ARGS)
-	@rm -rf $(RUN)/new
-	@$(SOURCED) mtl-split export --checkpoint $(RUN)/checkpoints/last.ckpt --data '$(DATA)' --out $(RUN)/new \
+	@rm -rf $(RUN)/time-of-day $(RUN)/new
+	@$(SOURCED) mtl-split train --config experiments/camvid-time-of-day.yaml --data '$(DATA)' --out $(RUN)/time-of-day --precision bf16-mixed \
+	  $(ARGS) --init $(RUN)/checkpoints/last.ckpt
+	@$(SOURCED) mtl-split export --checkpoint $(RUN)/time-of-day/checkpoints/last.ckpt --data '$(DATA)' --out $(RUN)/new \
 	  --int8 --with-torch --unweight 0.75
 	@$(SOURCED) mtl-split eval --data '$(DATA)/val' --bundle $(RUN)/new --all-rates --update-bundle
 	@rm -rf $(RUN)/bundle && mv $(RUN)/new $(RUN)/bundle

@@ -13,10 +13,12 @@ from tests.docs.test_commands import ROOT, parse
 
 PROGRAM = """#!/bin/bash
 echo "$@" >> calls
-run=out/train/camvid/checkpoints
-if [[ $1 = train ]]; then mkdir -p $run; : > $run/last.ckpt; fi
-if [[ $1 = export ]]; then mkdir out/train/camvid/new; fi
+run=out/train/camvid
+[[ $* = *time-of-day.yaml* ]] && run=$run/time-of-day
+if [[ $1 = train ]]; then mkdir -p $run/checkpoints; : > $run/checkpoints/last.ckpt; fi
+if [[ $1 = export ]]; then mkdir $run/new; fi
 """
+TRAINING = ('--config', '--precision')
 
 
 @pytest.fixture
@@ -47,17 +49,21 @@ def make(clone: Path, *words: str) -> list[list[str]]:
 def test_it_trains_exports_and_measures_and_goes_on(clone: Path) -> None:
     first = make(clone, 'DATA=DIR', 'ARGS=--epochs 3')
     assert first[0] == ['setup', 'train']
-    assert [words[0] for words in first[1:]] == ['train', 'export', 'eval']
-    assert '--resume' not in first[1]
-    assert first[1][-2:] == ['--epochs', '3']
-    assert 'DIR' in first[1]
-    assert 'DIR' in first[2]
-    assert 'DIR/val' in first[3]
+    assert [words[0] for words in first[1:]] == ['train', 'train', 'export', 'eval']
+    network, classifier, export, measure = first[1:]
+    assert not {'--resume', '--init'} & {*network}
+    last = 'out/train/camvid/checkpoints/last.ckpt'
+    assert classifier[classifier.index('--init') + 1] == last
+    assert export[export.index('--checkpoint') + 1] == last.replace('camvid', 'camvid/time-of-day')
+    for words in (network, classifier):
+        assert words[words.index('--epochs') + 1] == '3'
+    assert all('DIR' in words for words in (network, classifier, export))
+    assert 'DIR/val' in measure
     # What a run before it has left stays until there is something better.
     bundle = clone / 'out/train/camvid/bundle'
     (bundle / 'old').touch()
     second = make(clone)
-    assert '--resume' in second[1]
+    assert ['--resume' in words for words in second[1:3]] == [True, False]
     assert not list(bundle.iterdir())
     for words in (*first[1:], *second[1:]):
         parse(words)
@@ -65,14 +71,16 @@ def test_it_trains_exports_and_measures_and_goes_on(clone: Path) -> None:
 
 def test_it_has_the_options_of_the_model_card(clone: Path) -> None:
     """But for the start and its epochs: the card's run went on from an older network."""
-    _, train, export, _ = make(clone)
+    _, *trainings, export, _ = make(clone)
     card = (ROOT / 'models/camvid/README.md').read_text()
     written = [shlex.split(line) for line in re.findall(r'^mtl-split (.*)$', card, re.MULTILINE)]
-    told = {words[0]: words for words in written}
-    for words, option in ((train, '--config'), (train, '--precision'), (export, '--unweight')):
-        value, there = (call[call.index(option) + 1] for call in (words, told[words[0]]))
+    told = [[words for words in written if words[0] == kind] for kind in ('train', 'export')]
+    assert [len(calls) for calls in told] == [2, 2]
+    pairs = [(*both, o) for both in zip(trainings, told[0], strict=True) for o in TRAINING]
+    for words, card_words, option in [*pairs, (export, told[1][0], '--unweight')]:
+        value, there = (call[call.index(option) + 1] for call in (words, card_words))
         assert value == there, option
     flags = {'--int8', '--with-torch'}
-    assert flags & {*export} == flags & {*told['export']}
+    assert all(flags & {*export} == flags & {*words} for words in told[1])
     name = yaml.safe_load((ROOT / 'experiments/camvid.yaml').read_text())['bundle']['name']
-    assert f'out/train/{name}' in train
+    assert f'out/train/{name}' in trainings[0]

@@ -215,9 +215,12 @@ def test_a_run_with_detail_and_light_starts_from_one_without(project: Path, tmp_
     shutil.copytree(project / 'data', tmp_path / 'data')
     grown = {'detail_channels': 32, 'detail_stride': 4, 'light': True}
     write_config(
-        tmp_path, network=grown, schedule={'epochs': 1}, rates={'targets': [90, 130], 'finer': [4.0]},
+        tmp_path,
+        network=grown,
+        schedule={'epochs': 1},
+        rates={'targets': [90, 130], 'finer': [4.0]},
         loss={'lovasz': 1.0},
-    )  # fmt: skip
+    )
     start = project / 'out/checkpoints/last.ckpt'
     module = split_family.SplitModule(
         config_mapping(load_config(tmp_path / 'run.yaml')),
