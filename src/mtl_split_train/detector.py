@@ -28,7 +28,7 @@ from mtl_split_train.backbone import Backbone, describe_stages
 from mtl_split_train.config import TrainConfig, load_config, parse_config
 from mtl_split_train.data import Batch, EvaluationSet, make_loader
 from mtl_split_train.formats import read_split
-from mtl_split_train.heads import DETECTION_STRIDES
+from mtl_split_train.heads import DETECTION_STRIDES, start_alive
 from mtl_split_train.meters import MEASURED_SCORE, box_truth
 from mtl_split_train.metrics import DetectionMetrics, evaluate_detections
 from mtl_split_train.module import config_mapping
@@ -81,6 +81,7 @@ class Detector(nn.Module):
             classes,
             anchor_generator=AnchorGenerator(sizes, ((1.0,),) * len(sizes)),
         )
+        start_alive(self.fcos.head)
 
     def forward(self, x: Tensor) -> tuple[dict[str, Tensor], list[Tensor], list[int]]:
         """Return the outputs of the head, the anchors of each picture, locations by level.

@@ -26,6 +26,16 @@ def make_anchors(shapes: list[tuple[int, int]]) -> Tensor:
     return torch.cat(anchors)
 
 
+def start_alive(head: FCOSHead) -> None:
+    """Let the four distances of a box start at one stride.
+
+    torchvision starts them around zero and sends them through a ReLU, where one that the first
+    steps push below zero for all places stays for good: every box then ends at its location on
+    that side, and nothing but the figures shows it.
+    """
+    nn.init.ones_(head.regression_head.bbox_reg.bias)
+
+
 class DetectionHead(nn.Module):
     """FCOS (Tian et al., arXiv 1904.01355): torchvision's head, matcher and losses."""
 
@@ -40,6 +50,7 @@ class DetectionHead(nn.Module):
             }
         )
         self.head = FCOSHead(width, 1, num_classes, num_convs=depth)
+        start_alive(self.head)
 
     def forward(self, levels: dict[int, Tensor]) -> dict[str, Tensor]:
         """Return what FCOS's head gives, and its anchors.

@@ -241,7 +241,7 @@ def test_ablation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rows_that_go_on_from_the_bundle_that_ships() -> None:
-    for size, epochs in ((Size.SMALL, 15), (Size.FULL, 75)):
+    for size, epochs in ((Size.SMALL, 10), (Size.FULL, 75)):
         cells = {cell.key: cell.settings for cell in continued.Experiment(size, 4, None).cells()}
         assert list(cells) == ['joint-4', 'segmentation-4', 'detection-4', 'classification-4']
         for key, settings in cells.items():

@@ -11,6 +11,20 @@ from mtl_split_core.geometry import Letterbox
 from mtl_split_train.config import parse_config
 from mtl_split_train.dataset import read_dataset
 from mtl_split_train.detector import Detector, DetectorModule, evaluate_detector
+from mtl_split_train.heads import DetectionHead
+
+
+def test_all_sides_of_a_box_can_be_learnt_from_the_start() -> None:
+    """Behind a ReLU, a side that starts at zero everywhere may never be learnt."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        picture = torch.randn(2, 3, 64, 96)
+        alone = Detector(parse_config(CONFIG), 2)(picture)[0]
+        ours = DetectionHead(dict.fromkeys((8, 16, 32), 16), 2)(
+            {s: torch.randn(2, 16, 64 // s, 96 // s) for s in (8, 16, 32)}
+        )
+        for outputs in (alone, ours):
+            assert (outputs['bbox_regression'] > 0).all()
 
 
 def test_it_learns_where_a_bright_box_is() -> None:
