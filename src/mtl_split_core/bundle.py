@@ -279,9 +279,11 @@ def _write_manifest(path: Path, document: Mapping[str, Any]) -> None:
     except yaml.YAMLError as error:
         msg = f'{path / MANIFEST}: takes plain numbers, texts, lists and mappings only ({error})'
         raise BundleError(msg) from error
-    scratch = path / f'.{MANIFEST}.tmp'
+    # A workspace with --symlink-install has links to the files that are meant.
+    file = (path / MANIFEST).resolve()
+    scratch = file.with_name(f'.{MANIFEST}.tmp')
     scratch.write_text(text, 'utf-8')
-    scratch.replace(path / MANIFEST)
+    scratch.replace(file)
 
 
 def _checksum(file: Path) -> str:

@@ -189,6 +189,19 @@ def test_update_figures(copied: Path) -> None:
     assert updated.rates[1].map50 is None
 
 
+def test_update_figures_where_the_files_are_links(copied: Path, tmp_path: Path) -> None:
+    """As in a workspace that was built with --symlink-install."""
+    installed = tmp_path / 'installed'
+    installed.mkdir()
+    for file in copied.iterdir():
+        (installed / file.name).symlink_to(file)
+    bundle = load_bundle(installed)
+    update_figures(bundle, [replace(rate, miou=0.5) for rate in bundle.rates], 0)
+    assert (installed / 'bundle.yaml').is_symlink()
+    assert load_bundle(copied).rates[0].miou == 0.5
+    assert len(list(copied.iterdir())) == len(list(installed.iterdir()))
+
+
 def test_update_figures_refuses(copied: Path) -> None:
     bundle = load_bundle(copied)
     before = (copied / 'bundle.yaml').read_text()
