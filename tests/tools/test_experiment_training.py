@@ -20,9 +20,11 @@ from mtl_split_train.dataset import read_dataset
 torch = pytest.importorskip('torch', reason='needs the train extra')
 pytestmark = pytest.mark.timeout(300)
 
+from matplotlib.figure import Figure  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from mtl_split_tools.experiments import ablation, comparisons, continued  # noqa: E402
+from mtl_split_tools.experiments.comparisons_plot import _draw  # noqa: E402
 from mtl_split_tools.experiments.made_data import make_data  # noqa: E402
 from mtl_split_tools.experiments.training import changed, load_base, points, spread  # noqa: E402
 from mtl_split_train.config import parse_config, read_config  # noqa: E402
@@ -121,6 +123,19 @@ def test_table_of_comparisons() -> None:
     )
     drawn = np.frombuffer(experiment.plots(results)['comparisons'], np.uint8)
     assert cv2.imdecode(drawn, cv2.IMREAD_COLOR) is not None
+
+
+def test_a_difference_of_a_tenth_of_a_point_does_not_look_like_one() -> None:
+    axes = Figure().subplots()
+    of_rows = {'joint': [result(raw=0.680)], 'segmentation': [result(raw=0.681)]}
+    _draw(axes, of_rows, 'miou', 'joint')
+    low, high = axes.get_xlim()
+    assert high - low == pytest.approx(0.1)
+    assert low < 0.680 < 0.681 < high
+    wide = Figure().subplots()
+    of_rows = {'joint': [result(raw=0.2)], 'segmentation': [result(raw=0.7)]}
+    _draw(wide, of_rows, 'miou', 'joint')
+    assert wide.get_xlim()[1] - wide.get_xlim()[0] > 0.5
 
 
 def test_trainings_of_the_ablation() -> None:

@@ -10,6 +10,8 @@ from mtl_split_tools.experiments.frame import Result
 from mtl_split_tools.sweep.result import METRICS
 
 _BLUE, _GREY, _ORANGE = '#0072b2', '#777777', '#d55e00'
+#: Width of an axis at least, ten points: a tenth of a point must not look like a difference.
+_LEAST_SPAN = 0.1
 
 
 def draw_rows(
@@ -47,6 +49,9 @@ def _draw(axes: Axes, of_rows: Mapping[str, Sequence[Result]], metric: str, join
         values = _known(runs, metric)
         color = _BLUE if name == joint else _ORANGE
         axes.plot(values, [place] * len(values), 'o', color=color, mec='black', mew=0.6, ms=8)
+    low, high = axes.get_xlim()
+    room = max(0.0, _LEAST_SPAN - (high - low)) / 2
+    axes.set_xlim(low - room, high + room)
 
 
 def _known(runs: Sequence[Result], metric: str) -> list[float]:
