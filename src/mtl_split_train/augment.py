@@ -42,6 +42,7 @@ class Frame:
 def augment(frame: Frame, config: DataConfig, rng: np.random.Generator) -> Frame:
     """Return a random view of ``frame`` of the configured crop size."""
     view = random_crop(frame, config, rng)
+    # No draw where all are changed: the views of a seed stay what they were.
     if config.photometric == 1.0 or rng.random() < config.photometric:
         view = photometric(view, rng)
     if config.jpeg and rng.random() < config.jpeg:

@@ -23,6 +23,10 @@ BACKBONES = (
     'vgg16_bn',
 )
 
+#: torchvision's mean and spread of ImageNet, RGB, for values 0 to 1; they travel in the bundle.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True, slots=True)
 class StageInfo:

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from mtl_split_core.geometry import Letterbox
 from mtl_split_train.augment import Frame, augment, paste_objects
+from mtl_split_train.backbone import MEAN, STD
 from mtl_split_train.config import TrainConfig
-from mtl_split_train.light import MEAN, STD
 from mtl_split_train.samples import Dataset, Sample, check_pictures, spread
 
 #: A class with a smaller share of the training pixels is one that copy-paste adds to.

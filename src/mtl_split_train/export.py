@@ -21,10 +21,10 @@ from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.tables import CodecTables
+from mtl_split_train.backbone import MEAN, STD
 from mtl_split_train.config import TrainConfig
 from mtl_split_train.data import normalise
 from mtl_split_train.int8 import changed_pixels, quantise_tail
-from mtl_split_train.light import MEAN, STD
 from mtl_split_train.network import SplitNetwork, TailGraph
 from mtl_split_train.samples import Dataset, spread
 from mtl_split_train.tasks import describe_tasks

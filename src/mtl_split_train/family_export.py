@@ -23,10 +23,10 @@ from mtl_split_core.codecs import make_codecs
 from mtl_split_core.context_fit import with_contexts
 from mtl_split_core.errors import DataError
 from mtl_split_core.tables import CodecTables
+from mtl_split_train.backbone import MEAN, STD
 from mtl_split_train.config import BundleConfig
 from mtl_split_train.data import normalise
 from mtl_split_train.export import compare, write_graph
-from mtl_split_train.light import MEAN, STD
 from mtl_split_train.mtl_split_family import MtlSplitNetwork
 from mtl_split_train.samples import Classes
 from mtl_split_train.tasks import describe_tasks

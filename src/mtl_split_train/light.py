@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_split_core.geometry import PAD_VALUE
+from mtl_split_train.backbone import MEAN, STD
 
-#: torchvision's mean and spread of ImageNet, RGB, for values 0 to 1; they travel in the bundle.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 #: Channels of Z_b that it takes: red, green, blue.
 LIGHT_CHANNELS = 3
 #: Symbols per unit at every rate: a symbol is a sixteenth of a stop.

@@ -178,12 +178,14 @@ class Tail(nn.Module):
 
     def forward(self, z: Tensor) -> NetworkOutput:
         """Return the raw outputs of all heads."""
-        features, light = torch.tensor_split(z, [z.shape[1] - self.light], dim=1)
-        levels = self.pyramid(features)
+        light = None
+        if self.light:
+            z, light = z[:, : -self.light], read_light(z[:, -self.light :])
+        levels = self.pyramid(z)
         return NetworkOutput(
             self.detection(levels) if self.detection else None,
             self.segmentation(levels) if self.segmentation else None,
-            self.classification(levels, read_light(light)) if self.classification else None,
+            self.classification(levels, light) if self.classification else None,
             bits=None,
         )
 

@@ -58,6 +58,14 @@ def test_it_trains_exports_and_measures_and_goes_on(clone: Path) -> None:
     for words in (network, classifier):
         assert words[words.index('--epochs') + 1] == '3'
     assert all('DIR' in words for words in (network, classifier, export))
+    # The export of the second takes back what the class weights of the first did.
+    runs = [
+        yaml.safe_load((ROOT / words[words.index('--config') + 1]).read_text())
+        for words in (network, classifier)
+    ]
+    for section in ('bundle', 'network', 'rates'):
+        assert runs[0][section] == runs[1][section]
+    assert runs[0]['loss']['balance'] == runs[1]['loss']['balance']
     assert 'DIR/val' in measure
     # What a run before it has left stays until there is something better.
     bundle = clone / 'out/train/camvid/bundle'

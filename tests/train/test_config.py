@@ -51,6 +51,7 @@ def test_round_trip() -> None:
         ({'bundle': BUNDLE, 'rates': {'finer': [2, 1.5]}}, r'rates.finer is \[2.0, 1.5\]'),
         ({'bundle': BUNDLE, 'rates': {'unquantised': 1.1}}, 'rates.unquantised is 1.1'),
         ({'bundle': BUNDLE, 'data': {'jpeg': 2}}, 'data.jpeg is 2.0; it is a chance'),
+        ({'bundle': BUNDLE, 'data': {'paste': 2}}, 'data.paste is 2.0; it is a chance'),
         (
             {'bundle': BUNDLE, 'data': {'photometric': -1}},
             'data.photometric is -1.0; it is a chance',
