@@ -65,7 +65,7 @@ train: ## train the network that ships from random weights, or go on (DATA=DIR),
 
 test: lint ## run every check: ruff, mypy --strict, pytest
 	@$(SOURCED) python3 -m pytest --half untimed $(BESIDE) $(ARGS)
-	@$(SOURCED) python3 -m pytest --half timed $(ARGS)
+	@$(SOURCED) python3 -m pytest --half timed $(BESIDE) $(ARGS)
 
 lint: ## run ruff and mypy --strict
 	@scripts/setup dev

@@ -3,6 +3,7 @@
 
 import os
 import signal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +32,8 @@ settings.load_profile('repeatable')
 
 OTHER_HALF = pytest.StashKey[int]()
 """How many tests were left out by --half."""
+WORKERS_SAY = 'other_half'
+"""The same in what a process of pytest-xdist hands over when it ends."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,8 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         '--half',
         choices=['untimed', 'timed'],
-        help='timed: only tests of real time (real_time, ros), which want the machine for '
-        'themselves; untimed: only the others, which may run beside each other',
+        help='timed: only tests of real time (real_time, ros), which mostly wait and may run '
+        'beside each other; untimed: only the others, which compute and would disturb them',
     )
 
 
@@ -71,15 +74,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Let a half pass that has nothing to do, if all that was asked for is of the other half.
-
-    Where others run the tests (pytest-xdist), this process does not know; then the second run of
-    `make test`, that of the timed ones, says whether there was anything at all.
-    """
+    """Let a half pass that has nothing to do, if all that was asked for is of the other half."""
     config, nothing = session.config, pytest.ExitCode.NO_TESTS_COLLECTED
-    elsewhere = config.stash.get(OTHER_HALF, 0) or config.getoption('numprocesses', None)
-    if config.getoption('half') and exitstatus == nothing and elsewhere:
+    others = config.stash.get(OTHER_HALF, 0)
+    if hasattr(config, 'workeroutput'):
+        config.workeroutput[WORKERS_SAY] = others
+    elif others and exitstatus == nothing:
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what was left out from a process that collected (pytest-xdist); this one does not."""
+    node.config.stash[OTHER_HALF] = getattr(node, 'workeroutput', {}).get(WORKERS_SAY, 0)
 
 
 @pytest.fixture(scope='session')

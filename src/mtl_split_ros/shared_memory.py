@@ -3,6 +3,7 @@
 
 import os
 import pwd
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,9 @@ REMEDY = (
 """One side is enough: the other one then takes the network to it, too. In the range LOCALHOST
 rmw_fastrtps always adds shared memory."""
 
-_FILES = ('fastrtps_*', 'fastdds_*')
+_PORT = re.compile(r'(?:fastrtps|fastdds)_port(\d+)')
+_FIRST_PORT, _PORTS = 7400, 250
+"""RTPS 2.5, 9.6.2.3: the ports of a domain. Shared memory has files of the same numbers."""
 _NETWORK_ALONE = ('UDPv4', 'UDPv6')
 
 
@@ -24,7 +27,7 @@ def strangers(
     environment: Mapping[str, str] = os.environ,
     uid: int | None = None,
 ) -> tuple[str, ...]:
-    """Name the other users whose shared memory of Fast DDS lies here, beside that of this process.
+    """Name the other users whose shared memory of Fast DDS lies here, in this process's domain.
 
     Processes find each other over the network. On one machine they then write into memory of each
     other, which their users do not allow, and nothing arrives (Fast DDS documentation, Shared
@@ -32,7 +35,7 @@ def strangers(
 
     Args:
         directory: Where Linux keeps shared memory.
-        environment: Variables of the process.
+        environment: Variables of the process; its domain is the ``ROS_DOMAIN_ID`` there, or 0.
         uid: Its user, None for that of this process.
 
     Returns:
@@ -44,8 +47,19 @@ def strangers(
     if network or not middleware.startswith('rmw_fastrtps'):
         return ()
     own = os.geteuid() if uid is None else uid
-    owners = {owner for name in _FILES for path in directory.glob(name) for owner in _owner(path)}
+    ports = _ports(environment.get('ROS_DOMAIN_ID') or '0')
+    owners = {
+        owner
+        for path in directory.glob('fast*_port*')
+        if (found := _PORT.fullmatch(path.name)) and int(found[1]) in ports
+        for owner in _owner(path)
+    }
     return tuple(sorted(map(_name, owners - {own})))
+
+
+def _ports(domain: str) -> range:
+    first = _FIRST_PORT + _PORTS * int(domain) if domain.isdecimal() else _FIRST_PORT
+    return range(first, first + _PORTS)
 
 
 def _owner(path: Path) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ publish(rclpy.Context(), int(sys.argv[1]), 300)
 """
 
 pytestmark = [
-    pytest.mark.ros,  # not beside others: their nodes and doctors see that user, too
+    pytest.mark.ros,
     pytest.mark.skipif(os.geteuid() != 0, reason='only root may start a process of another user'),
 ]
 

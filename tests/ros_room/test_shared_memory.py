@@ -14,7 +14,7 @@ ME = os.geteuid()
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Path:
-    for name in ('fastrtps_port7412', 'fastrtps_0123_el', 'fastdds_4567', 'psm_of_others'):
+    for name in ('fastrtps_port7412', 'fastrtps_0123_el', 'psm_of_others'):
         (tmp_path / name).touch()
     return tmp_path
 
@@ -29,10 +29,22 @@ def test_each_stranger_is_named_once(memory: Path, middleware: str) -> None:
     assert strangers(memory, environment, uid=ME + 1) == (pwd.getpwuid(ME).pw_name,)
 
 
-@pytest.mark.parametrize('only', ['fastrtps_port7412', 'fastdds_4567'])
+@pytest.mark.parametrize('only', ['fastrtps_port7412', 'fastdds_port7649'])
 def test_old_and_new_names_of_the_files(tmp_path: Path, only: str) -> None:
     (tmp_path / only).touch()
     assert strangers(tmp_path, {}, uid=ME + 1)
+
+
+@pytest.mark.parametrize(
+    ('domain', 'port', 'seen'),
+    [('', 7411, True), ('0', 7650, False), ('7', 9150, True), ('7', 7411, False)],
+)
+def test_other_domains_are_none_of_its_business(
+    tmp_path: Path, domain: str, port: int, seen: bool
+) -> None:
+    (tmp_path / f'fastrtps_port{port}').touch()
+    (tmp_path / f'fastrtps_port{port}_el').touch()
+    assert bool(strangers(tmp_path, {'ROS_DOMAIN_ID': domain}, uid=ME + 1)) is seen
 
 
 @pytest.mark.parametrize(
