@@ -20,6 +20,7 @@ from torchvision.models.detection.fcos import FCOS  # isort: skip
 from torchvision.models.detection.image_list import ImageList  # isort: skip
 from torchvision.ops import FeaturePyramidNetwork  # isort: skip
 
+from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_core.postprocess import select_boxes
 from mtl_split_core.results import Detections
@@ -29,6 +30,7 @@ from mtl_split_train.config import TrainConfig, load_config, parse_config
 from mtl_split_train.data import Batch, EvaluationSet, make_loader
 from mtl_split_train.formats import read_split
 from mtl_split_train.heads import DETECTION_STRIDES, start_alive
+from mtl_split_train.initialise import read_weights
 from mtl_split_train.meters import MEASURED_SCORE, box_truth
 from mtl_split_train.metrics import DetectionMetrics, evaluate_detections
 from mtl_split_train.module import config_mapping
@@ -179,7 +181,7 @@ def train(options: argparse.Namespace) -> int:
 
     Args:
         options: Those of `cli_train`. Of the configuration counts the backbone, `head_width`, data
-            and schedule.
+            and schedule; of ``--init`` the backbone.
 
     Raises:
         DataError: Something does not fit: names it and the remedy.
@@ -192,9 +194,35 @@ def train(options: argparse.Namespace) -> int:
     schedule = config.schedule
     pl.seed_everything(schedule.seed, workers=True, verbose=False)
     module = DetectorModule(config_mapping(config), len(data.classes.detection))
+    if options.init:
+        start_from(module.network, options.init)
     averaging = WeightAveraging(avg_fn=moving_average(schedule.ema_decay))
     fit(module, config, (data, val), options, run, [averaging, *checkpoints(run, 'val/map50')])
     return 0
+
+
+def start_from(detector: Detector, source: Path) -> None:
+    """Load what a network for three tasks has of the backbone; the later stages stay.
+
+    Args:
+        detector: Gets it.
+        source: A checkpoint or bundle of ours, as `initialise` takes it.
+
+    Raises:
+        DataError: It is missing, damaged or of another backbone; the detector is unchanged then.
+    """
+    theirs, ours = 'network.encoder.backbone.', 'fcos.backbone.backbone.'
+    given = {
+        name.replace(theirs, ours, 1): value
+        for name, value in read_weights(source).items()
+        if name.startswith(theirs)
+    }
+    own = detector.state_dict()
+    for name, value in given.items():
+        if name not in own or own[name].shape != value.shape:
+            msg = f'{source} has another backbone: {name.removeprefix(ours)} does not fit; give '
+            raise DataError(msg + 'another --init, or a configuration with its network.backbone')
+    detector.load_state_dict({**own, **given})
 
 
 def load_detector(checkpoint: Path) -> DetectorModule:

@@ -39,7 +39,7 @@ def initialise(module: SplitModule, source: Path) -> list[str]:
     Raises:
         DataError: It is missing, damaged or of another network; the module is unchanged then.
     """
-    state = _read(source)
+    state = read_weights(source)
     own = module.state_dict()
     anew = []
     for name, value in own.items():
@@ -67,7 +67,15 @@ def initialise(module: SplitModule, source: Path) -> list[str]:
     return anew
 
 
-def _read(source: Path) -> dict[str, Tensor]:
+def read_weights(source: Path) -> dict[str, Tensor]:
+    """Return the weights of a run or bundle, by their names in the module that trains.
+
+    Args:
+        source: As `initialise` takes it.
+
+    Raises:
+        DataError: It is missing, damaged or of another family.
+    """
     if source.suffix == '.ckpt':
         families.check_family(source, families.DEFAULT)
         try:

@@ -256,12 +256,15 @@ def test_ablation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rows_that_go_on_from_the_bundle_that_ships() -> None:
-    for size, epochs in ((Size.SMALL, 10), (Size.FULL, 75)):
+    tasks = ['joint-4', 'segmentation-4', 'detection-4', 'classification-4']
+    for size, epochs, of_detector in ((Size.SMALL, 10, 60), (Size.FULL, 75, 200)):
         cells = {cell.key: cell.settings for cell in continued.Experiment(size, 4, None).cells()}
-        assert list(cells) == ['joint-4', 'segmentation-4', 'detection-4', 'classification-4']
+        assert list(cells) == [*tasks, 'fcos-4']
         for key, settings in cells.items():
             assert (settings['bundle'], settings['precision']) == ('camvid', 'bf16-mixed'), key
-            assert parse_config(settings['config']).schedule.epochs == epochs
+            schedule = parse_config(settings['config']).schedule
+            wanted = (of_detector, 0.0012) if key == 'fcos-4' else (epochs, 5e-4)
+            assert (schedule.epochs, schedule.learning_rate, schedule.seed) == (*wanted, 4)
         shipped = parse_config(read_config(Path('experiments/camvid.yaml')))
         assert parse_config(cells['joint-4']['config']).network == shipped.network
 
@@ -269,7 +272,7 @@ def test_rows_that_go_on_from_the_bundle_that_ships() -> None:
 def test_a_run_goes_on_from_the_bundle_that_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = {'classification': continued.Experiment.rows['classification']}
+    rows = {name: continued.Experiment.rows[name] for name in ('classification', 'fcos')}
     monkeypatch.setattr(continued.Experiment, 'rows', rows)
     assert main(['experiment', 'continued', '--size', 'smoke', '--out', str(tmp_path)]) == 0
     found = json.loads((tmp_path / 'results.json').read_text())
@@ -281,6 +284,9 @@ def test_a_run_goes_on_from_the_bundle_that_ships(
     after = _weights(tmp_path / 'runs/classification-0')
     name = 'bottleneck.log_gain'  # one step of the optimiser from there
     assert torch.allclose(after[f'network.encoder.{name}'], before[name], atol=3e-3)
+    found = _weights(tmp_path / 'runs/fcos-0')
+    name = 'backbone.layers.0.0.weight'
+    assert torch.allclose(found[f'network.fcos.backbone.{name}'], before[name], atol=6e-3)
 
 
 def _weights(run: Path) -> dict[str, Any]:

@@ -4,13 +4,15 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from tests.train.project import CONFIG, write_data
 
+from mtl_split_core.errors import DataError
 from mtl_split_core.geometry import Letterbox
 from mtl_split_train.config import parse_config
 from mtl_split_train.dataset import read_dataset
-from mtl_split_train.detector import Detector, DetectorModule, evaluate_detector
+from mtl_split_train.detector import Detector, DetectorModule, evaluate_detector, start_from
 from mtl_split_train.heads import DetectionHead
 
 
@@ -59,3 +61,18 @@ def test_it_is_scored_on_whole_frames(tmp_path: Path) -> None:
     found = evaluate_detector(DetectorModule(CONFIG, 2).eval(), data, lambda: seen.append(1))
     assert 0 <= found['map50'] <= 1
     assert len(seen) == 2
+
+
+def test_it_starts_from_the_backbone_of_a_bundle() -> None:
+    backbone = {'backbone': 'mobilenet_v3_large', 'weights': None}
+    detector = Detector(parse_config({**CONFIG, 'network': backbone}), 2)
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    start_from(detector, Path('camvid'))
+    anew = {name for name, value in detector.state_dict().items() if not value.equal(before[name])}
+    layers = {name.split('.layers.')[1].split('.')[0] for name in anew}
+    assert layers == {str(stage) for stage in range(11)}  # where the bundle is cut
+    other = Detector(parse_config(CONFIG), 2)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(DataError, match=r'camvid has another backbone: layers\.\S+ does not fit'):
+        start_from(other, Path('camvid'))
+    assert all(value.equal(before[name]) for name, value in other.state_dict().items())
