@@ -25,7 +25,7 @@ DOCKER = 'tests/docs/test_docker_commands.py'
 """The real `docker compose`, where it is asked for: a job of the workflow does."""
 
 ZENOH = 'tests/launch/test_zenoh.py'
-"""The real rmw_zenoh_cpp, where there is one: the workflow installs it. It has not run yet."""
+"""The real rmw_zenoh_cpp, where there is one: the workflow installs it."""
 
 SYSTEM = 'tests/docs/test_system_commands.py'
 VIEW = 'tests/ros/test_view.py'

@@ -40,7 +40,9 @@ def shell(environment: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str
     found = {**environment, name: value}
     log = tmp_path / 'router.log'
     with log.open('w') as file:
-        process = subprocess.Popen(router, env=found, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            router, env=found, stdout=file, stderr=file, start_new_session=True
+        )
     try:
         wait_for(
             lambda: 'Started Zenoh router' in log.read_text() or process.poll() is not None,
@@ -49,7 +51,8 @@ def shell(environment: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str
         assert process.poll() is None, log.read_text()
         yield found
     finally:
-        process.send_signal(signal.SIGINT)
+        # to both, as Ctrl-C does: `ros2 run` leaves it to its child to end
+        os.killpg(process.pid, signal.SIGINT)
         process.wait(STOP_S)
 
 
