@@ -132,6 +132,11 @@ def test_a_difference_of_a_tenth_of_a_point_does_not_look_like_one() -> None:
     low, high = axes.get_xlim()
     assert high - low == pytest.approx(0.1)
     assert low < 0.680 < 0.681 < high
+    full = Figure().subplots()
+    _draw(full, {'joint': [result(raw=1.0)]}, 'miou', 'joint')
+    low, high = full.get_xlim()
+    assert low < 0.91
+    assert 1.0 < high < 1.01
     wide = Figure().subplots()
     of_rows = {'joint': [result(raw=0.2)], 'segmentation': [result(raw=0.7)]}
     _draw(wide, of_rows, 'miou', 'joint')

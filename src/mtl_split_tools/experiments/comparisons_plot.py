@@ -12,6 +12,7 @@ from mtl_split_tools.sweep.result import METRICS
 _BLUE, _GREY, _ORANGE = '#0072b2', '#777777', '#d55e00'
 #: Width of an axis at least, ten points: a tenth of a point must not look like a difference.
 _LEAST_SPAN = 0.1
+_MOST = 1.005
 
 
 def draw_rows(
@@ -51,7 +52,8 @@ def _draw(axes: Axes, of_rows: Mapping[str, Sequence[Result]], metric: str, join
         axes.plot(values, [place] * len(values), 'o', color=color, mec='black', mew=0.6, ms=8)
     low, high = axes.get_xlim()
     room = max(0.0, _LEAST_SPAN - (high - low)) / 2
-    axes.set_xlim(low - room, high + room)
+    above = max(0.0, high + room - _MOST)  # no figure is larger than one
+    axes.set_xlim(low - room - above, high + room - above)
 
 
 def _known(runs: Sequence[Result], metric: str) -> list[float]:
