@@ -9,8 +9,8 @@ ARGS ?=
 DATA ?= data/camvid
 RUN := out/train/camvid
 SOURCED := source ros2_ws/env.sh &&
-# Two processes, a file of tests to each, in the order of the files; with their warnings they would hand over classes, too.
-BESIDE := -n 2 --dist loadfile --no-loadscope-reorder -p no:warnings
+# Processes that get a file of tests each, in the order of the files; with their warnings they would hand over classes, too.
+BESIDE := --dist loadfile --no-loadscope-reorder -p no:warnings
 
 help: ## say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -64,8 +64,8 @@ train: ## train the network that ships from random weights, or go on (DATA=DIR),
 	@rm -rf $(RUN)/bundle && mv $(RUN)/new $(RUN)/bundle
 
 test: lint ## run every check: ruff, mypy --strict, pytest
-	@$(SOURCED) python3 -m pytest --half untimed $(BESIDE) $(ARGS)
-	@$(SOURCED) python3 -m pytest --half timed $(BESIDE) $(ARGS)
+	@$(SOURCED) python3 -m pytest --half untimed -n 3 $(BESIDE) $(ARGS)
+	@$(SOURCED) python3 -m pytest --half timed -n 2 $(BESIDE) $(ARGS)
 
 lint: ## run ruff and mypy --strict
 	@scripts/setup dev
